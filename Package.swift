@@ -1,0 +1,111 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+/// One setting for every target of ours: Swift 6 mode and the checks of the house rules.
+let house: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .strictMemorySafety(),
+]
+
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+  name: "holdfast",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "Holdfast", targets: ["Holdfast"]),
+    .library(name: "HoldfastEngine", targets: ["HoldfastEngine"]),
+    .library(name: "HoldfastUsage", targets: ["HoldfastUsage"]),
+    .library(name: "HoldfastGateway", targets: ["HoldfastGateway"]),
+    .library(name: "HoldfastTestKit", targets: ["HoldfastTestKit"]),
+    .executable(name: "holdfast", targets: ["HoldfastTool"]),
+  ],
+  dependencies: [
+    // SQLite access, migrations, statement cache.
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    // The tool's commands, help and completions.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // Heaps and deques in the engine's queues.
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    // The gateway's data path: one event loop from the client to the upstream.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    // TLS to the upstreams.
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    // Response decompression for the copy that is parsed for usage.
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+    // The gateway's API and pages.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    // config.yaml has keys the user invents (provider names), which a Codable decoder reads whole.
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .target(name: "CHoldfast"),
+    .target(
+      name: "HoldfastEngine",
+      dependencies: [
+        "CHoldfast", grdb, sqlite, logging,
+        .product(name: "DequeModule", package: "swift-collections"),
+      ],
+      swiftSettings: house),
+    .target(
+      name: "HoldfastUsage",
+      dependencies: ["HoldfastEngine", grdb, logging],
+      swiftSettings: house),
+    .target(
+      name: "HoldfastGateway",
+      dependencies: [
+        "HoldfastEngine", "HoldfastUsage", logging,
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: house),
+    .target(
+      name: "HoldfastTestKit",
+      dependencies: ["CHoldfast", "HoldfastEngine", grdb, sqlite],
+      swiftSettings: house),
+    .target(
+      name: "Holdfast",
+      dependencies: ["HoldfastEngine", "HoldfastUsage"],
+      swiftSettings: house),
+    .executableTarget(
+      name: "HoldfastTool",
+      dependencies: [
+        "HoldfastEngine", "HoldfastUsage", "HoldfastGateway", logging,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: house),
+    .testTarget(
+      name: "HoldfastEngineTests",
+      dependencies: ["HoldfastEngine", "HoldfastTestKit", "CHoldfast", grdb, sqlite],
+      swiftSettings: house),
+    .testTarget(
+      name: "HoldfastUsageTests",
+      dependencies: ["HoldfastUsage", "HoldfastEngine", "HoldfastTestKit", grdb],
+      swiftSettings: house),
+    .testTarget(
+      name: "HoldfastGatewayTests",
+      dependencies: [
+        "HoldfastGateway", "HoldfastUsage", "HoldfastEngine", "HoldfastTestKit",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ],
+      swiftSettings: house),
+  ]
+)

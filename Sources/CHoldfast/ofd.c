@@ -1,0 +1,1 @@
+int chf_placeholder(void){return 0;}
