@@ -1,5 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What Swift cannot call by itself: variadic C functions, and constants that are
+// behind feature macros. Nothing here decides anything.
+
 #ifndef CHOLDFAST_H
 #define CHOLDFAST_H
-int chf_placeholder(void);
+
+#include <sqlite3.h>
+#include <stdint.h>
+
+/// Open-file-description locks (fcntl(2), F_OFD_SETLK): they belong to the open file,
+/// not to the process, so closing another descriptor of the file does not drop them.
+/// `type` is F_RDLCK, F_WRLCK or F_UNLCK. Returns 0 or an errno value.
+int chf_ofd_lock(int fd, int16_t type, int64_t start, int64_t length);
+
+/// Like chf_ofd_lock, but waits in the kernel until the lock is granted (F_OFD_SETLKW).
+int chf_ofd_lock_wait(int fd, int16_t type, int64_t start, int64_t length);
+
+/// Asks whether a lock of `type` could be placed now (F_OFD_GETLK). `*blocked` becomes 1 when
+/// another owner is in the way. Returns 0 or an errno value.
+int chf_ofd_probe(int fd, int16_t type, int64_t start, int64_t length, int *blocked);
+
+/// sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, &out). Returns a result code; `*is_set`
+/// is what SQLite read back.
+int chf_no_checkpoint_on_close(sqlite3 *db, int *is_set);
+
+/// sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED): whether the database's path no longer
+/// names the file this connection has open.
+int chf_has_moved(sqlite3 *db, int *moved);
+
+/// Names the calling thread for debuggers and `top -H`; the name is cut to 15 bytes.
+void chf_name_thread(const char *name);
+
 #endif

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+
+/// What a checkpoint did.
+public struct CheckpointReport: Hashable, Sendable {
+  /// Frames in the WAL, in pages.
+  public var walPages: Int
+  /// Frames folded back into the database, in pages; fewer than ``walPages`` while a reader needs the rest.
+  public var foldedPages: Int
+
+  /// Whether the next writer may start the WAL from its beginning.
+  public var isComplete: Bool { foldedPages == walPages }
+}
+
+/// Folds the WAL back, only ever with the turn to write and under SQLite's writer lock.
+///
+/// SQLite 3.7.0 to 3.51.2 loses committed rows when one connection resets the WAL while another checkpoints
+/// (row B12; fixed in 3.51.3, 3.50.7 and 3.44.6). The reset is done by a writer, so no reset can happen
+/// while a connection of ours holds the writer lock: the writer's connection takes it, a second connection
+/// checkpoints, and the lock is given back. PASSIVE is the only mode that does not need the writer lock
+/// itself; it never waits for readers and never blocks them.
+struct Checkpointer {
+  private let path: String
+  private let configuration: StateFileConfiguration
+  private let patience: BusyPatience
+  private var queue: DatabaseQueue?
+  /// WAL size in pages at which the next checkpoint is due.
+  private var dueAt: Int
+
+  init(path: String, configuration: StateFileConfiguration) {
+    self.path = path
+    self.configuration = configuration
+    self.patience = BusyPatience()
+    self.dueAt = configuration.checkpointPages
+  }
+
+  /// Whether a checkpoint is due with the WAL at this many pages.
+  ///
+  /// A WAL that shrank was reset since, by anybody's writer, and counts from its beginning again.
+  mutating func isDue(walPages: Int) -> Bool {
+    if walPages + configuration.checkpointPages < dueAt { dueAt = configuration.checkpointPages }
+    return walPages >= dueAt
+  }
+
+  /// Runs one checkpoint. The caller has the turn to write and no open transaction on `writer`.
+  mutating func run(beside writer: DatabaseQueue) throws -> CheckpointReport {
+    if queue == nil {
+      queue = try Connection.open(path, as: .checkpointer, configuration: configuration, patience: patience)
+    }
+    guard let queue else { return CheckpointReport(walPages: 0, foldedPages: 0) }
+    let result = try writer.inDatabase { db in
+      try db.beginTransaction(.immediate)
+      defer { try? db.rollback() }
+      return try queue.inDatabase { try $0.checkpoint(.passive) }
+    }
+    let report = CheckpointReport(
+      walPages: max(0, Int(result.walFrameCount)), foldedPages: max(0, Int(result.checkpointedFrameCount)))
+    // Whatever is left is needed by a reader; looking again after every commit would be work for nothing.
+    dueAt = report.walPages + configuration.checkpointPages
+    return report
+  }
+
+  mutating func close() {
+    try? queue?.close()
+    queue = nil
+  }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The one descriptor the engine itself opens on a database, for as long as any connection to it lives.
+///
+/// POSIX locks belong to (process, inode): closing *any* descriptor of the file drops all the locks SQLite
+/// holds on it in this process, and then another program's last close may unlink the live -wal, after which
+/// inserts return OK and are lost (row B01). So the header is read through this descriptor, it is closed
+/// after the last connection, and on a WAL file it carries an OFD read lock on SQLite's SHARED range, which
+/// no close by foreign code can drop: nobody gets the EXCLUSIVE lock that unlinking the -wal needs.
+final class FileGuard: Sendable {
+  /// SHARED_FIRST and SHARED_SIZE of SQLite's `os.h`.
+  private static let sharedFirst: Int64 = 0x4000_0002
+  private static let sharedSize: Int64 = 510
+
+  let file: LockFile
+  let identity: FileIdentity
+
+  /// Opens the file, creating it empty with mode 0600 when there is none.
+  init(databasePath: String) throws(StoreError) {
+    file = try LockFile(path: databasePath)
+    guard let identity = FileIdentity(descriptor: file.descriptor) else {
+      throw StoreError.opening(databasePath, errno: 0)
+    }
+    self.identity = identity
+  }
+
+  var header: DatabaseHeader { DatabaseHeader(descriptor: file.descriptor) }
+
+  /// Whether the path still names the file that was opened.
+  var isInPlace: Bool { FileIdentity(path: file.path) == identity }
+
+  /// Keeps the WAL from being unlinked. Only for a file in WAL mode: in rollback mode every commit needs
+  /// the EXCLUSIVE lock this forbids.
+  /// - Returns: false while somebody has the file exclusively.
+  func protectWAL() throws(StoreError) -> Bool {
+    try file.tryLock(.shared, at: Self.sharedFirst, length: Self.sharedSize)
+  }
+}

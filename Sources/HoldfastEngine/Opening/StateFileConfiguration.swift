@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How a state file is opened.
+public struct StateFileConfiguration: Hashable, Sendable {
+  /// What an acknowledged write survives.
+  public enum Durability: Hashable, Sendable {
+    /// A power loss: every commit is synced to the disk (`synchronous = FULL`, and F_FULLFSYNC on Darwin).
+    case power
+    /// The death of the process, at any instruction; a power loss may cost the last commits but never
+    /// damages the file (`synchronous = NORMAL`).
+    case processDeathOnly
+  }
+
+  /// What an acknowledged write survives; ``Durability/power`` unless chosen otherwise.
+  public var durability: Durability
+  /// How long a call waits for its turn when it says nothing itself.
+  public var patience: Duration
+  /// Connections for reading, at most; each has a thread. Made when needed.
+  public var maximumReaders: Int
+  /// WAL size in pages from which a checkpoint is due.
+  public var checkpointPages: Int
+  /// The size in bytes to which SQLite cuts the WAL back after it was reset.
+  public var walSizeLimit: Int
+
+  /// The defaults: power-safe, 60 s of patience, 4 readers, checkpoints from 1,000 pages.
+  public init(
+    durability: Durability = .power, patience: Duration = .seconds(60), maximumReaders: Int = 4,
+    checkpointPages: Int = 1000, walSizeLimit: Int = 16 << 20
+  ) {
+    precondition(maximumReaders > 0, "a state file needs at least one reader")
+    precondition(checkpointPages > 0, "a checkpoint needs a size of at least one page")
+    self.durability = durability
+    self.patience = patience
+    self.maximumReaders = maximumReaders
+    self.checkpointPages = checkpointPages
+    self.walSizeLimit = walSizeLimit
+  }
+}

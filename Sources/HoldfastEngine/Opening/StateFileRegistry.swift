@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+
+/// The state files open in this process, one per canonical path.
+final class StateFileRegistry: Sendable {
+  static let shared = StateFileRegistry()
+
+  private enum Entry {
+    /// Being opened or closed by some thread; others wait.
+    case changing
+    case open(StateFileCore, handles: Int)
+  }
+
+  private let entries = Monitor<[String: Entry]>([:])
+
+  private init() {}
+
+  /// Opens the file or joins the one that is open. Blocks.
+  func open(
+    _ spelledPath: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator
+  ) throws -> StateFileCore {
+    let path = try CanonicalPath.of(spelledPath)
+    let known: StateFileCore? = entries.wait { entries in
+      switch entries[path] {
+      case .changing: return .none
+      case .open(let core, let handles):
+        entries[path] = .open(core, handles: handles + 1)
+        return .some(core)
+      case nil:
+        entries[path] = .changing
+        return .some(nil)
+      }
+    }
+    guard let known else { return try openFirst(path, configuration: configuration, migrations: migrations) }
+    do {
+      guard known.configuration.durability == configuration.durability else {
+        throw StoreError(
+          .misuse,
+          "\(path) is already open in this process with another durability: open it with the same one.",
+          path: path)
+      }
+      try known.migrate(with: migrations)
+      return known
+    } catch {
+      close(known)
+      throw error
+    }
+  }
+
+  private func openFirst(
+    _ path: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator
+  ) throws -> StateFileCore {
+    do {
+      let core = try StateFileCore(path: path, configuration: configuration, migrations: migrations)
+      set(path, .open(core, handles: 1))
+      return core
+    } catch {
+      set(path, nil)
+      throw error
+    }
+  }
+
+  /// Gives one handle up; the last one closes the file. Blocks.
+  func close(_ core: StateFileCore) {
+    let isLast = entries.withLock { entries in
+      guard case .open(let open, let handles) = entries[core.path], open === core else { return false }
+      entries[core.path] = handles == 1 ? .changing : .open(core, handles: handles - 1)
+      return handles == 1
+    }
+    guard isLast else { return }
+    core.close()
+    set(core.path, nil)
+  }
+
+  private func set(_ path: String, _ entry: Entry?) {
+    entries.withLock { $0[path] = entry }
+    entries.signal()
+  }
+}

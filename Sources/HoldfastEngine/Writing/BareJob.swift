@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+
+/// Work that needs the turn to write but no transaction of ours: a checkpoint, migrations.
+class BareJob: Job, @unchecked Sendable {
+  init(patience: Duration) {
+    super.init(submitted: .now, patience: patience, style: .bare)
+  }
+
+  /// Runs it with the writer's connection, outside any transaction, and keeps its result.
+  func run(on database: DatabaseQueue, _ checkpointer: inout Checkpointer) throws {
+    fatalError("a job that runs nothing")
+  }
+}
+
+/// A bare job with a result.
+///
+/// `@unchecked Sendable`: as ``Job``; `result` is written by the writer's thread before it calls `end`.
+final class BareValueJob<Value: Sendable>: BareJob, @unchecked Sendable {
+  private let body: @Sendable (DatabaseQueue, inout Checkpointer) throws -> Value
+  private let end: @Sendable (Result<Value, any Error>) -> Void
+  private var result: Value?
+
+  init(
+    patience: Duration, _ body: @escaping @Sendable (DatabaseQueue, inout Checkpointer) throws -> Value,
+    end: @escaping @Sendable (Result<Value, any Error>) -> Void
+  ) {
+    self.body = body
+    self.end = end
+    super.init(patience: patience)
+  }
+
+  override func run(on database: DatabaseQueue, _ checkpointer: inout Checkpointer) throws {
+    result = try body(database, &checkpointer)
+  }
+
+  override func succeed() {
+    guard let result else { fatalError("a job succeeded without a result") }
+    end(.success(result))
+  }
+
+  override func fail(_ error: any Error) { end(.failure(error)) }
+}
