@@ -15,6 +15,7 @@ enum WireField: UInt8, CaseIterable, Sendable {
   /// Gemini's prompt tokens of tool results, which stand beside its prompt.
   case inputBeside
   case webSearches
+  case total
   case model
   case responseID
   case stopReason
@@ -31,7 +32,7 @@ enum WireField: UInt8, CaseIterable, Sendable {
   case content
 
   /// The counts come first, so that their raw values index an array.
-  static let counts = 10
+  static let counts = 11
   /// The texts come next, from ``model`` to ``incompleteReason``.
   static let texts = 9
 
@@ -70,6 +71,7 @@ extension WireKind {
   private static let chatUsage: [(String, WireField)] = [
     ("prompt_tokens", .input),
     ("completion_tokens", .output),
+    ("total_tokens", .total),
     ("prompt_tokens_details.cached_tokens", .cacheRead),
     // DeepSeek's name for the same.
     ("prompt_cache_hit_tokens", .cacheRead),

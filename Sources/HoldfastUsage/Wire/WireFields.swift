@@ -47,7 +47,7 @@ struct WireFields: Sendable, JSONFieldSink {
     if case .null = kind { return }
     switch field {
     case .input, .output, .cacheRead, .cacheWrite, .cacheWrite5m, .cacheWrite1h, .reasoning,
-      .reasoningBeside, .inputBeside, .webSearches:
+      .reasoningBeside, .inputBeside, .webSearches, .total:
       guard case .number = kind, let count = WireNumber.count(text) else {
         stagedAbsurd = true
         return

@@ -24,7 +24,7 @@ struct WireTokens {
       usage.cacheReadTokens = fields.count(.cacheRead)
       (usage.cacheWrite5mTokens, usage.cacheWrite1hTokens) = fields.cacheWrites
       usage.inputTokens = fields.count(.input).map(uncached)
-      usage.outputTokens = fields.count(.output)
+      usage.outputTokens = fields.count(.output).map(withReasoning)
       usage.reasoningTokens = fields.count(.reasoning)
     case .openAIEmbeddings:
       usage.inputTokens = fields.count(.input)
@@ -44,6 +44,15 @@ struct WireTokens {
   private func uncached(_ prompt: Int64) -> Int64 {
     let cached = (fields.count(.cacheRead) ?? 0) + (fields.count(.cacheWrite) ?? 0)
     return cached <= prompt ? prompt - cached : prompt
+  }
+
+  /// The output, reasoning included: some servers (xAI's chat) count it beside the completion, which shows in
+  /// their total.
+  private func withReasoning(_ output: Int64) -> Int64 {
+    guard let reasoning = fields.count(.reasoning), let total = fields.count(.total),
+      let prompt = fields.count(.input), total == prompt + output + reasoning
+    else { return output }
+    return output + reasoning
   }
 
   /// Gemini leaves out a count of zero, so an answer with a prompt count and no candidates produced nothing.

@@ -47,6 +47,14 @@ struct BodyUsageTests {
           model: "deepseek-chat", id: "x", input: 36, read: 64, output: 3, stop: "stop"))
   }
 
+  @Test("reasoning counted beside the completion is part of the output")
+  func reasoningBesideTheCompletion_G01() {
+    let usage = read(
+      #"{"usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}}}"#,
+      .openAIChat)
+    #expect(usage.outputTokens == 103 && usage.reasoningTokens == 94)
+  }
+
   @Test("a response, with a search")
   func responseBody_G01() {
     let usage = read(
