@@ -39,7 +39,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     // TLS to the upstreams.
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-    // Response decompression for the copy that is parsed for usage.
+    // The types of Hummingbird's channel handlers.
     .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
     // The gateway's API and pages.
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -48,7 +48,10 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
-    .target(name: "CHoldfast"),
+    .target(name: "CHoldfast", linkerSettings: [.linkedLibrary("sqlite3")]),
+    // Inflates the copy of a compressed response that is read for usage.
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(
       name: "HoldfastEngine",
       dependencies: [
@@ -63,13 +66,14 @@ let package = Package(
     .target(
       name: "HoldfastGateway",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", logging,
+        "HoldfastEngine", "HoldfastUsage", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
-        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
         .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "Yams", package: "Yams"),
       ],
@@ -103,7 +107,6 @@ let package = Package(
         "HoldfastGateway", "HoldfastUsage", "HoldfastEngine", "HoldfastTestKit",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ],
       swiftSettings: house),
