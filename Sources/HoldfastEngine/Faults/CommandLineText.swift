@@ -10,7 +10,7 @@ enum CommandLineText {
   /// a flag that names one; `sk-…` is masked wherever it stands.
   static func brief(_ words: [String]) -> String {
     guard let program = words.first else { return "?" }
-    var parts = [program.split(separator: "/").last.map(String.init) ?? program]
+    var parts = [program.fileName]
     var maskNext = false
     for word in words.dropFirst() {
       let lowered = word.lowercased()

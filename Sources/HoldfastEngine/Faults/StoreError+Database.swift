@@ -7,7 +7,7 @@ extension StoreError {
   init(
     _ error: DatabaseError, path: String, doing action: String, outcome: Outcome = .notApplied
   ) {
-    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let name = path.fileName
     let code = error.extendedResultCode.rawValue
     let detail = error.message.map { "\($0), code \(code)" } ?? "code \(code)"
     let (kind, advice): (Code, String) =

@@ -40,3 +40,8 @@ enum CanonicalPath {
     return unsafe String(cString: resolved)
   }
 }
+
+extension String {
+  /// The last part of a path, for messages: the directory is in the error's `path`.
+  var fileName: String { split(separator: "/").last.map(String.init) ?? self }
+}

@@ -59,7 +59,7 @@ enum Connection {
       try db.execute(sql: "PRAGMA \(name) = \(value)")
       let found = try String.fetchOne(db, sql: "PRAGMA \(name)")
       guard found == readBack ?? value else {
-        let file = path.split(separator: "/").last.map(String.init) ?? path
+        let file = path.fileName
         throw StoreError(
           .setting,
           """

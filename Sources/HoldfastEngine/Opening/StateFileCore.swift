@@ -76,7 +76,7 @@ final class StateFileCore: Sendable {
   }
 
   private static func judge(_ header: DatabaseHeader, path: String) throws(StoreError) {
-    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let name = path.fileName
     switch header {
     case .wal, .rollback: return
     case .empty:
@@ -130,7 +130,7 @@ final class StateFileCore: Sendable {
       (try migrations.hasCompletedMigrations(db), try migrations.hasBeenSuperseded(db))
     }
     guard !isNewer else {
-      let name = path.split(separator: "/").last.map(String.init) ?? path
+      let name = path.fileName
       throw StoreError(
         .newerSchema,
         "\(name) was written by a newer version of Holdfast, so it was left alone: upgrade this program.",

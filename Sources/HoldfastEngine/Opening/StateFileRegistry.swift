@@ -12,6 +12,12 @@ final class StateFileRegistry: Sendable {
     case open(StateFileCore, handles: Int)
   }
 
+  /// What an opener found.
+  private enum Claim {
+    case opens
+    case joins(StateFileCore)
+  }
+
   private let entries = Monitor<[String: Entry]>([:])
 
   private init() {}
@@ -21,18 +27,27 @@ final class StateFileRegistry: Sendable {
     _ spelledPath: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator
   ) throws -> StateFileCore {
     let path = try CanonicalPath.of(spelledPath)
-    let known: StateFileCore? = entries.wait { entries in
+    let found: Claim? = entries.wait(until: .now + configuration.patience) { entries in
       switch entries[path] {
-      case .changing: return .none
+      case .changing: return nil
       case .open(let core, let handles):
         entries[path] = .open(core, handles: handles + 1)
-        return .some(core)
+        return .joins(core)
       case nil:
         entries[path] = .changing
-        return .some(nil)
+        return .opens
       }
     }
-    guard let known else { return try openFirst(path, configuration: configuration, migrations: migrations) }
+    let known: StateFileCore
+    switch found {
+    case .opens: return try openFirst(path, configuration: configuration, migrations: migrations)
+    case .joins(let core): known = core
+    case nil:
+      throw StoreError(
+        .deadline,
+        "Opening \(path.fileName) waited for another open or close of it in this process; try again.",
+        path: path, holders: LockTable.holders(ofDatabaseAt: path))
+    }
     do {
       guard known.configuration.durability == configuration.durability else {
         throw StoreError(

@@ -22,7 +22,7 @@ final class ReaderPool: Sendable {
     self.configuration = configuration
     let threads = Monitor(Threads())
     self.threads = threads
-    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let name = path.fileName
     let starter = Starter()
     jobs = JobQueue(
       deadlineError: { waited in

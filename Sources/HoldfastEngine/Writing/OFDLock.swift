@@ -82,7 +82,7 @@ extension StoreError {
   /// An open(2) that failed, with the remedy for the usual reasons.
   static func opening(_ path: String, errno code: Int32) -> StoreError {
     let reason = unsafe String(cString: strerror(code))
-    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let name = path.fileName
     switch code {
     case EACCES, EPERM, EROFS:
       return .init(
@@ -109,7 +109,7 @@ extension StoreError {
 
   static func locking(_ path: String, errno code: Int32) -> StoreError {
     let reason = unsafe String(cString: strerror(code))
-    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let name = path.fileName
     return .init(
       .io,
       "Locking \(name) failed (\(reason)): put the home on a local disk whose filesystem has file locks.",

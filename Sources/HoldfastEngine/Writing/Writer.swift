@@ -31,7 +31,7 @@ final class Writer: Sendable {
     self.database = database
     self.patience = patience
     self.configuration = configuration
-    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let name = path.fileName
     let starter = Starter()
     jobs = JobQueue(
       deadlineError: { waited in
