@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The umbrella: one import for programs that use the engine and the stores.
+@_exported public import HoldfastEngine
+@_exported public import HoldfastUsage

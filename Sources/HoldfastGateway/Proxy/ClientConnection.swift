@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A client's connection: reads its requests one after the other and gives each to the relay or to the API.
+///
+/// It stands first in the pipeline and works on bytes, so what is relayed is never taken apart; requests for the
+/// API go on, as they came, to Hummingbird's handlers behind it.
+final class ClientConnection: ChannelDuplexHandler {
+  typealias InboundIn = ByteBuffer
+  typealias InboundOut = ByteBuffer
+  typealias OutboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private enum Phase {
+    /// Between requests, or inside a head.
+    case head
+    case relaying(ProxyExchange)
+    /// The API behind is answering.
+    case local(isAnswered: Bool)
+    /// Answered before its body was read: the rest is read and dropped.
+    case draining
+    /// The last response is out: what still comes is dropped until the client closes.
+    case lingering
+    case closed
+  }
+
+  private let loop: ProxyLoop
+  private var context: ChannelHandlerContext?
+  private var phase = Phase.head
+  private var input = ByteBuffer()
+  private var parser: HeadParser
+  private var body: BodyReader?
+  private var drained = 0
+  private var closesAfterResponse = false
+  private var isQuiescing = false
+  private var isStepping = false
+  private var heldRead = false
+  private var hasForwarded = false
+  /// When the sweep gives this connection up; what that means depends on the phase.
+  var deadline: NIODeadline
+
+  init(loop: ProxyLoop) {
+    self.loop = loop
+    parser = HeadParser(limits: loop.settings.requestHead)
+    deadline = loop.eventLoop.now + loop.settings.keepAliveTimeout
+  }
+
+  // MARK: For the exchange
+
+  /// Whether the client takes more bytes just now.
+  var isWritable: Bool { context?.channel.isWritable ?? false }
+
+  func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
+
+  func flush() { context?.flush() }
+
+  /// Settles, before a response's head goes out, whether it is the connection's last.
+  func decideClosing(_ mayStay: Bool) -> Bool {
+    closesAfterResponse = !mayStay || isQuiescing
+    return closesAfterResponse
+  }
+
+  /// The response is out.
+  func exchangeEnded() {
+    guard case .relaying = phase else { return }
+    finishRequest()
+    resumeReads()
+  }
+
+  /// Ends the connection inside a response, after what was already written.
+  ///
+  /// - Parameter resetting: the response's end was to be the connection's end, so only a reset tells the client.
+  func abort(resetting: Bool) {
+    guard let context else { return }
+    phase = .closed
+    if resetting {
+      _ = (context.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+    }
+    // A slow client first gets what was relayed for it, within the linger bound.
+    deadline = loop.eventLoop.now + loop.settings.lingerTimeout
+    let written = context.eventLoop.makePromise(of: Void.self)
+    let channel = context.channel
+    written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+  }
+
+  /// Lets reads go on that were held back.
+  func resumeReads() {
+    step()
+    guard heldRead, mayRead, let context else { return }
+    heldRead = false
+    context.read()
+  }
+
+  // MARK: For the API behind
+
+  /// The API's response is written; it is flushed by the end of this tick.
+  func localResponseEnded() {
+    guard case .local = phase, let context else { return }
+    context.eventLoop.assumeIsolated().execute {
+      guard case .local = self.phase else { return }
+      self.phase = .local(isAnswered: true)
+      if self.body?.isAtEnd != false { self.finishRequest() }
+      self.resumeReads()
+    }
+  }
+
+  // MARK: For the loop
+
+  /// The deadline has passed.
+  func timedOut() {
+    switch phase {
+    case .relaying(let exchange): exchange.timedOut()
+    case .head where parser.hasBegun:
+      refuse(
+        ProxyFault(.badRequest, "Holdfast got only part of a request's headers in time."), .openAI,
+        toHEAD: false)
+    case .head, .draining, .lingering, .closed: context?.close(promise: nil)
+    case .local: deadline = .distantFuture
+    }
+  }
+
+  /// The gateway stops and cannot wait longer.
+  func shutDown() {
+    isQuiescing = true
+    switch phase {
+    case .relaying(let exchange): exchange.shutDown()
+    default: break
+    }
+    // What was just answered leaves first.
+    if let context {
+      let channel = context.channel
+      let written = context.eventLoop.makePromise(of: Void.self)
+      written.futureResult.whenComplete { _ in channel.close(promise: nil) }
+      context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+    }
+  }
+
+  // MARK: Channel
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    loop.add(self)
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    loop.remove(self)
+    self.context = nil
+  }
+
+  func read(context: ChannelHandlerContext) {
+    if mayRead { context.read() } else { heldRead = true }
+  }
+
+  /// Whether the client's next bytes are wanted: not while the upstream cannot take the body, nor far ahead of turn.
+  private var mayRead: Bool {
+    switch phase {
+    case .relaying(let exchange) where body?.isAtEnd == false: exchange.takesRequestBody
+    case .relaying,
+      .local(isAnswered: false) where body?.isAtEnd == true:
+      input.readableBytes < loop.settings.pipelinedBytes
+    default: true
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    var bytes = unwrapInboundIn(data)
+    switch phase {
+    case .lingering, .closed: return
+    default: break
+    }
+    if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
+    step()
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    if case .relaying(let exchange) = phase { exchange.flushRequest() }
+    if input.readableBytes == 0 { input = ByteBuffer() }
+    if hasForwarded {
+      hasForwarded = false
+      context.fireChannelReadComplete()
+    }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable, case .relaying(let exchange) = phase { exchange.resumeResponse() }
+    context.fireChannelWritabilityChanged()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    if case .relaying(let exchange) = phase {
+      phase = .closed
+      exchange.clientLeft()
+    }
+    phase = .closed
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    if case .local = phase {
+      context.fireErrorCaught(error)
+    } else {
+      context.close(promise: nil)
+    }
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    switch event {
+    case ChannelEvent.inputClosed:
+      inputClosed(context)
+    case is ChannelShouldQuiesceEvent:
+      isQuiescing = true
+      switch phase {
+      case .relaying: break
+      case .draining, .lingering, .closed: context.close(promise: nil)
+      case .head where parser.hasBegun: break
+      case .head, .local: context.fireUserInboundEventTriggered(event)
+      }
+    default:
+      context.fireUserInboundEventTriggered(event)
+    }
+  }
+
+  /// The client will send no more. A client that closes and one that only half-closes look the same; like other
+  /// proxies this one takes it for leaving, because the other mistake would pay for answers nobody reads.
+  private func inputClosed(_ context: ChannelHandlerContext) {
+    switch phase {
+    case .relaying(let exchange):
+      phase = .closed
+      exchange.clientLeft()
+      context.close(promise: nil)
+    case .draining, .lingering, .closed:
+      context.close(promise: nil)
+    case .head, .local:
+      context.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+    }
+  }
+
+  // MARK: Requests
+
+  /// Goes on with the input as far as it leads.
+  private func step() {
+    // What a step brings about may come back here; the outer call then goes on.
+    guard !isStepping else { return }
+    isStepping = true
+    defer { isStepping = false }
+    while advance() {}
+  }
+
+  /// One step; false when there is nothing to do until something happens.
+  private func advance() -> Bool {
+    do {
+      switch phase {
+      case .head: return try readHead()
+      case .relaying(let exchange): return try readBody(for: exchange)
+      case .local(let isAnswered): return try passBody(isAnswered: isAnswered)
+      case .draining: return try dropBody()
+      case .lingering, .closed: return false
+      }
+    } catch let fault as MessageFault {
+      readFailed(fault)
+      return false
+    } catch {
+      return false
+    }
+  }
+
+  private func readHead() throws -> Bool {
+    let hadBegun = parser.hasBegun
+    guard let head = try parser.request(from: &input) else {
+      if !hadBegun, parser.hasBegun { deadline = loop.eventLoop.now + loop.settings.headTimeout }
+      return false
+    }
+    body = BodyReader(head.framing)
+    closesAfterResponse = !head.keepsAlive
+    switch loop.director.disposition(of: head) {
+    case .relay(let plan):
+      let exchange = ProxyExchange(
+        client: self, loop: loop, head: head, plan: plan, allocator: loop.allocator)
+      phase = .relaying(exchange)
+      exchange.begin()
+    case .local:
+      phase = .local(isAnswered: false)
+      deadline = .distantFuture
+      forward(HeadRewriting.localHead(head, allocator: loop.allocator))
+    case .refuse(let fault, let shape):
+      refuse(fault, shape, toHEAD: head.isHEAD)
+    }
+    return true
+  }
+
+  private func readBody(for exchange: ProxyExchange) throws -> Bool {
+    guard body != nil, !exchange.isRequestRead else { return false }
+    guard exchange.takesRequestBody || body!.isAtEnd else { return false }
+    switch try body!.next(from: &input) {
+    case .payload(let piece): exchange.requestPayload(piece)
+    case .end: exchange.requestEnded()
+    case .needsMore: return false
+    }
+    return true
+  }
+
+  private func passBody(isAnswered: Bool) throws -> Bool {
+    guard body != nil else { return false }
+    if body!.isAtEnd {
+      if isAnswered { finishRequest() }
+      return isAnswered
+    }
+    // The bytes go on with their framing: the API's own parser stands behind.
+    var raw = input
+    while case .payload = try body!.next(from: &input) {}
+    let count = raw.readableBytes - input.readableBytes
+    guard count > 0, let piece = raw.readSlice(length: count) else { return false }
+    forward(piece)
+    return true
+  }
+
+  private func dropBody() throws -> Bool {
+    guard body != nil else { return false }
+    switch try body!.next(from: &input) {
+    case .payload(let piece):
+      drained += piece.readableBytes
+      if drained > loop.settings.drainedBytes {
+        awaitClose()
+        return false
+      }
+      return true
+    case .end:
+      afterRequest()
+      return true
+    case .needsMore:
+      return false
+    }
+  }
+
+  private func forward(_ bytes: ByteBuffer) {
+    hasForwarded = true
+    context?.fireChannelRead(wrapInboundOut(bytes))
+  }
+
+  /// The response is out; the request may not have come in whole yet.
+  private func finishRequest() {
+    if body?.isAtEnd == false {
+      phase = .draining
+      drained = 0
+      deadline = loop.eventLoop.now + loop.settings.drainTimeout
+      if closesAfterResponse { awaitClose() }
+    } else {
+      afterRequest()
+    }
+  }
+
+  private func afterRequest() {
+    body = nil
+    if closesAfterResponse {
+      awaitClose()
+    } else {
+      phase = .head
+      deadline = loop.eventLoop.now + loop.settings.keepAliveTimeout
+      if isQuiescing { context?.close(promise: nil) }
+    }
+  }
+
+  private func refuse(_ fault: ProxyFault, _ shape: ClientShape, toHEAD: Bool) {
+    write(fault.response(shape: shape, closing: true, toHEAD: toHEAD, allocator: loop.allocator))
+    flush()
+    awaitClose()
+  }
+
+  private func readFailed(_ fault: MessageFault) {
+    switch phase {
+    case .head: refuse(ProxyFault(fault), .openAI, toHEAD: false)
+    case .relaying(let exchange): exchange.requestMalformed(fault)
+    case .local, .draining, .lingering, .closed: context?.close(promise: nil)
+    }
+  }
+
+  /// Ends our side and waits for the client to end its own: closing at once would reset the connection while
+  /// the client still sends, and take the response with it (RFC 9112 §9.6).
+  private func awaitClose() {
+    guard let context else { return }
+    phase = .lingering
+    input = ByteBuffer()
+    deadline = loop.eventLoop.now + loop.settings.lingerTimeout
+    context.close(mode: .output, promise: nil)
+    if heldRead {
+      heldRead = false
+      context.read()
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+/// The data path's share of one event loop: its client connections and its resting upstream connections.
+final class ProxyLoop {
+  let eventLoop: any EventLoop
+  let director: any ProxyDirector
+  let settings: ProxySettings
+  let allocator = ByteBufferAllocator()
+  let pool: UpstreamPool
+  private var connections: [ObjectIdentifier: ClientConnection] = [:]
+  private var sweeping: RepeatedTask?
+
+  init(
+    eventLoop: any EventLoop, director: any ProxyDirector, connector: any UpstreamConnector,
+    settings: ProxySettings
+  ) {
+    self.eventLoop = eventLoop
+    self.director = director
+    self.settings = settings
+    pool = UpstreamPool(eventLoop: eventLoop, connector: connector, settings: settings)
+  }
+
+  func add(_ connection: ClientConnection) {
+    connections[ObjectIdentifier(connection)] = connection
+    startSweeping()
+  }
+
+  func remove(_ connection: ClientConnection) { connections[ObjectIdentifier(connection)] = nil }
+
+  /// Ends everything that still runs: exchanges are recorded as shut down, connections closed.
+  func shutDown() {
+    for connection in Array(connections.values) { connection.shutDown() }
+    pool.closeAll()
+  }
+
+  /// One timer per loop instead of one per request: every deadline is a field, looked at once a second while
+  /// there is anything to look at.
+  private func startSweeping() {
+    guard sweeping == nil else { return }
+    let loop = NIOLoopBound(self, eventLoop: eventLoop)
+    sweeping = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+      loop.value.sweep()
+    }
+  }
+
+  private func sweep() {
+    let now = eventLoop.now
+    for connection in Array(connections.values) where connection.deadline <= now { connection.timedOut() }
+    pool.sweep(now)
+    if connections.isEmpty, pool.restingCount == 0 {
+      sweeping?.cancel()
+      sweeping = nil
+    }
+  }
+}

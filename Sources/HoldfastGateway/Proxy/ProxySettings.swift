@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+/// The bounds of the data path.
+struct ProxySettings: Sendable {
+  /// To reach an upstream, its TLS handshake included.
+  var connectTimeout: TimeAmount = .seconds(10)
+  /// Without a byte in either direction of a running exchange. Models stay silent for minutes while they read a
+  /// long prompt, so this is never below 300 s by default.
+  var idleTimeout: TimeAmount = .seconds(600)
+  /// For a request head to come in whole once its first byte has.
+  var headTimeout: TimeAmount = .seconds(30)
+  /// Between the requests of one client connection.
+  var keepAliveTimeout: TimeAmount = .seconds(620)
+  /// For the rest of a request that has been answered already.
+  var drainTimeout: TimeAmount = .seconds(30)
+  /// For a client to close after the last response.
+  var lingerTimeout: TimeAmount = .seconds(5)
+  /// How long an unused connection to a plain upstream is kept: below the 5 s after which common local servers close.
+  var plainPoolTimeout: TimeAmount = .seconds(4)
+  /// The same over TLS, where a new connection is dear and servers keep theirs for minutes.
+  var tlsPoolTimeout: TimeAmount = .seconds(55)
+  /// Unused connections kept per upstream and event loop.
+  var pooledPerUpstream = 256
+  /// Bytes of a request held while its upstream is being reached.
+  var pendingRequestBytes = 256 * 1024
+  /// Bytes a client may send ahead of its turn.
+  var pipelinedBytes = 64 * 1024
+  /// The rest of a request that was answered early is read and dropped up to here, then the connection is closed.
+  var drainedBytes = 64 * 1024 * 1024
+  /// Above the high mark a peer's reads stop; below the low mark they go on.
+  var writeMarks = ChannelOptions.Types.WriteBufferWaterMark(low: 64 * 1024, high: 256 * 1024)
+  var requestHead = HeadParser.Limits()
+  var responseHead = HeadParser.Limits(headBytes: 256 * 1024, fieldCount: 512)
+}
