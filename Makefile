@@ -20,7 +20,7 @@ test: ## install what the tests need, build, run every suite; ends with "N passe
 bench: ## the speed claims, each beside its baseline
 	@scripts/bench.sh $(ARGS)
 
-soak: ## the long variants of the black-box tests (about an hour)
+soak: ## the long variants of the black-box tests (about half an hour)
 	@scripts/soak.sh $(ARGS)
 
 lint: ## formatting, licence headers, Python, shell scripts, the failure catalogue
