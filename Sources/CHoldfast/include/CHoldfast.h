@@ -9,6 +9,8 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
+#include "CHoldfastSpool.h"
+
 /// Open-file-description locks (fcntl(2), F_OFD_SETLK): they belong to the open file,
 /// not to the process, so closing another descriptor of the file does not drop them.
 /// `type` is F_RDLCK, F_WRLCK or F_UNLCK. Returns 0 or an errno value.
