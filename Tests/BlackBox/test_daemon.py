@@ -128,11 +128,10 @@ def test_sigkill_loses_no_accepted_row_G08(
     assert integrity(home.usage_db) == "ok"
 
 
-def test_the_row_of_a_stream_is_accepted_before_its_end_is_sent_G08(
+def test_a_kill_right_after_an_answer_loses_no_row_G08(
     home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str
 ) -> None:
-    """A client that has its whole answer and then sees the daemon killed has its row: killed at once after
-    each single answer, none is missing."""
+    """What the client has in whole is recorded: killed at once after each single answer, none is missing."""
     home.configure(providers=providers(upstream))
     scenario = upstream.scenario(streams(PLAIN))
     request = PLAIN.request | {"model": model}

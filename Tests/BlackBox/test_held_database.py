@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +135,42 @@ def test_requests_go_on_without_a_database_and_health_says_so_G05(
     assert daemon.get("/health")[0] == 200, "alive is alive"
     eventually("the health says so", lambda: daemon.json("/api/status")["health"] != "ok")
     stream_requests(daemon, f"{model}-later", 50)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 48 MB of its own."""
+    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
+        pytest.skip("mounting a small disk needs root on Linux")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)]
+    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode != 0:
+        pytest.skip(f"this machine lets nobody mount a small disk: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_requests_go_on_with_a_full_disk_and_rows_arrive_when_there_is_room_G05(
+    daemons: list[Daemon], upstream: FakeUpstream, model: str, small_disk: Path
+) -> None:
+    home = Home(small_disk / "user")
+    home.configure(providers=providers(upstream))
+    daemons.append(daemon := home.serve())
+    stream_requests(daemon, f"{model}-before", 20)
+    daemon.requests_of(f"{model}-before", 20)
+
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    stream_requests(daemon, f"{model}-full", 500)
+    assert daemon.get("/health")[0] == 200
+    eventually("the health says so", lambda: daemon.json("/api/status")["health"] != "ok")
+    assert daemon.process.poll() is None
+
+    ballast.unlink()
+    daemon.requests_of(f"{model}-full", 500)
+    eventually("the health is well again", lambda: daemon.json("/api/status")["health"] == "ok")
+    assert integrity(home.usage_db) == "ok"
+    assert daemon.terminate() == 0
