@@ -21,6 +21,8 @@ from program import Home, eventually
 from raw_http import in_parallel
 
 MESSAGES = [{"role": "user", "content": "Tell me a story of some length."}]
+# How many requests llmock remembers.
+JOURNAL = 10_000
 EXPECTED = (httpx.HTTPError, anthropic.AnthropicError, openai.OpenAIError, ValueError)
 
 
@@ -99,6 +101,8 @@ def chaos(home: Home, daemons: list, requests: int, model: str) -> None:
         print(ends)
         assert ends["answered"] > requests // 4, "nearly everything failed: this run shows little"
         assert ends["answered"] < requests, "nothing failed: this run shows nothing"
+        served = httpx.get(f"{mock}/_llmock/requests").json()["count"]
+        assert served == min(requests, JOURNAL), "the gateway asked more or less often than its clients"
         daemon.requests_of(model, requests)
         assert daemon.get("/ready")[0] == 200
         assert daemon.terminate() == 0

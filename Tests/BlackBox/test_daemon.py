@@ -169,9 +169,9 @@ def test_a_broken_configuration_is_named(home: Home, daemons: list[Daemon]) -> N
 @pytest.mark.parametrize(
     "providers",
     [
-        pytest.param({"x": {"kind": "telepathy", "base_url": "http://127.0.0.1:1"}}, id="unknown kind"),
-        pytest.param({"x": {"kind": "openai", "base_url": "ftp://127.0.0.1"}}, id="not http"),
-        pytest.param({"x": {"kind": "openai"}}, id="no address"),
+        pytest.param({"muddled": {"kind": "telepathy", "base_url": "http://127.0.0.1:1"}}, id="unknown kind"),
+        pytest.param({"muddled": {"kind": "openai", "base_url": "ftp://127.0.0.1"}}, id="not http"),
+        pytest.param({"muddled": {"kind": "openai"}}, id="no address"),
         pytest.param({"api": {"kind": "openai", "base_url": "http://127.0.0.1:1"}}, id="a path of ours"),
         pytest.param({"a/../b": {"kind": "openai", "base_url": "http://127.0.0.1:1"}}, id="not a name"),
     ],

@@ -268,9 +268,13 @@ def test_an_upstream_that_closes_without_an_answer_is_a_502_and_never_asked_twic
 def test_a_key_from_the_environment_is_used_only_when_the_client_has_none(
     home: Home, daemons: list[Daemon], upstream: FakeUpstream
 ) -> None:
-    home.configure(providers=providers(upstream))
     daemons.append(
-        daemon := home.serve(ANTHROPIC_API_KEY="sk-environment-a", OPENAI_API_KEY="sk-environment-o")
+        daemon := home.serve(
+            ANTHROPIC_API_KEY="sk-environment-a",
+            ANTHROPIC_BASE_URL=upstream.url,
+            OPENAI_API_KEY="sk-environment-o",
+            OPENAI_BASE_URL=f"{upstream.url}/v1",
+        )
     )
     bare = [("content-type", "application/json"), ("anthropic-version", "2023-06-01")]
 
@@ -288,6 +292,26 @@ def test_a_key_from_the_environment_is_used_only_when_the_client_has_none(
         daemon, upstream, "/v1/chat/completions", headers=[*bare[:1], ("authorization", "Bearer sk-client")]
     )
     assert request.all("authorization") == ["Bearer sk-client"]
+
+
+def test_a_key_of_the_environment_does_not_follow_a_provider_elsewhere(
+    home: Home, daemons: list[Daemon], upstream: FakeUpstream
+) -> None:
+    """The configuration sends the vendor's name to another server: that server must not get the vendor's key,
+    unless the configuration says so."""
+    home.configure(
+        providers=providers(upstream)
+        | {"chosen": {"kind": "openai", "base_url": f"{upstream.url}/v1", "api_key_env": "CHOSEN_KEY"}}
+    )
+    daemons.append(
+        daemon := home.serve(ANTHROPIC_API_KEY="sk-a", OPENAI_API_KEY="sk-o", CHOSEN_KEY="sk-chosen")
+    )
+    bare = [("content-type", "application/json")]
+    for target in ("/v1/messages", "/v1/chat/completions"):
+        request = forwarded(daemon, upstream, target, headers=bare)
+        assert request.all("x-api-key") + request.all("authorization") == []
+    request = forwarded(daemon, upstream, "/chosen/chat/completions", headers=bare)
+    assert request.all("authorization") == ["Bearer sk-chosen"]
 
 
 def test_no_secret_and_no_prompt_is_kept_or_logged(
