@@ -19,6 +19,6 @@ if [ -z "${HOLDFAST_BIN:-}" ]; then
   HOLDFAST_BIN="$(swift build -c release --show-bin-path)/holdfast"
 fi
 status=0
-HOLDFAST_BIN="$HOLDFAST_BIN" .venv/bin/python -m pytest Tests/BlackBox -m soak --timeout 7200 \
+HOLDFAST_BIN="$HOLDFAST_BIN" .venv/bin/python -m pytest Tests/BlackBox -m soak \
   --junit-xml "$results/blackbox.xml" "$@" </dev/null || status=$?
 exec python3 scripts/tally.py blackbox "$status" "$results/blackbox.xml"

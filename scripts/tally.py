@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Sums up test suites: what was skipped and why, what failed, and last `N passed, N failed`.
+"""Sums up test suites: what was measured, skipped and failed, and last one line `N passed, N failed`.
 
 usage: tally.py (NAME EXIT-STATUS RESULTS)…
 
@@ -24,6 +24,7 @@ class Suite:
     passed: int = 0
     failures: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
+    measurements: list[str] = field(default_factory=list)
 
 
 def read_event_stream(path: Path, suite: Suite) -> None:
@@ -72,6 +73,8 @@ def read_event_stream(path: Path, suite: Suite) -> None:
 def read_junit(path: Path, suite: Suite) -> None:
     for case in ElementTree.parse(path).getroot().iter("testcase"):
         name = f"{case.get('classname')}.{case.get('name')}"
+        for measured in case.iter("property"):
+            suite.measurements.append(f"{case.get('name')}: {measured.get('name')}: {measured.get('value')}")
         outcome = next((child for child in case if child.tag in ("failure", "error", "skipped")), None)
         if outcome is None:
             suite.passed += 1
@@ -106,6 +109,9 @@ def main(arguments: list[str]) -> int:
         for index in range(0, len(arguments), 3)
     ]
     print()
+    for suite in suites:
+        for measurement in suite.measurements:
+            print(f"measured {suite.name}: {measurement}")
     for suite in suites:
         for skip in suite.skips:
             print(f"skipped  {suite.name}: {skip}")

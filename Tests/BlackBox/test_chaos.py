@@ -82,7 +82,7 @@ def ask_one(index: int, against: anthropic.Anthropic, openai_client: openai.Open
     return "answered"
 
 
-def chaos(home: Home, daemons: list, requests: int, model: str) -> None:
+def chaos(home: Home, daemons: list, requests: int, model: str, record_property) -> None:
     with llmock(*FAULTS) as mock:
         home.configure(
             providers={
@@ -98,7 +98,7 @@ def chaos(home: Home, daemons: list, requests: int, model: str) -> None:
             ) as second,
         ):
             ends = Counter(in_parallel(16, requests, lambda index: ask_one(index, first, second, model)))
-        print(ends)
+        record_property("how the requests ended", str(dict(ends)))
         assert ends["answered"] > requests // 4, "nearly everything failed: this run shows little"
         assert ends["answered"] < requests, "nothing failed: this run shows nothing"
         served = httpx.get(f"{mock}/_llmock/requests").json()["count"]
@@ -110,11 +110,14 @@ def chaos(home: Home, daemons: list, requests: int, model: str) -> None:
 
 
 def test_every_request_leaves_one_row_whatever_the_upstream_does_G03(
-    home: Home, daemons: list, model: str
+    home: Home, daemons: list, model: str, record_property
 ) -> None:
-    chaos(home, daemons, 400, model)
+    chaos(home, daemons, 400, model, record_property)
 
 
 @pytest.mark.soak
-def test_every_request_leaves_one_row_for_long_G03(home: Home, daemons: list, model: str) -> None:
-    chaos(home, daemons, 100_000, model)
+@pytest.mark.timeout(7200)
+def test_every_request_leaves_one_row_for_long_G03(
+    home: Home, daemons: list, model: str, record_property
+) -> None:
+    chaos(home, daemons, 100_000, model, record_property)

@@ -71,7 +71,6 @@ def test_no_request_waits_for_a_locked_database_and_all_rows_arrive_A07_A08_G05(
     # Reported, not asserted: machines are shared and noisy.
     record_property("latency with the database free", describe(free))
     record_property("latency with the database locked", describe(held))
-    print(f"free: {describe(free)}; locked for {HOLD:.0f} s: {describe(held)}")
 
 
 def test_rows_accepted_while_locked_survive_a_kill_A08_G08(

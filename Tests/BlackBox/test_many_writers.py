@@ -119,7 +119,8 @@ class Reader(threading.Thread):
             self.errors.append(repr(error))
 
 
-def write_together(home: Home, seconds: float) -> None:
+def write_together(home: Home, seconds: float) -> str:
+    """Lets everyone write for so long, checks what is there, and says how much it was."""
     seed = {"uid": "seed", "provider": "fake", "model": "fake-seed", "input_tokens": 1, "output_tokens": 1}
     home.run("usage", "record", "--jsonl", "-", stdin=json.dumps(seed))
     eventually("the database is there", lambda: "fake-seed" in home.report())
@@ -155,19 +156,22 @@ def write_together(home: Home, seconds: float) -> None:
             assert count == writer.committed
     assert stored == Counter(acknowledged), "an accepted row is missing or doubled"
     assert integrity(home.usage_db) == "ok"
-    print(
+    return (
         f"{len(acknowledged)} rows by {sum(recorder.processes for recorder in recorders)} processes, "
         f"{[writer.committed for writer in writers]} foreign transactions, {everyone[-1].looks} foreign looks"
     )
 
 
-def test_eight_processes_and_two_foreign_writers_lose_nothing_A02_B05(home: Home) -> None:
-    write_together(home, 20)
+def test_eight_processes_and_two_foreign_writers_lose_nothing_A02_B05(home: Home, record_property) -> None:
+    record_property("in 20 s", write_together(home, 20))
 
 
 @pytest.mark.soak
-def test_eight_processes_and_two_foreign_writers_lose_nothing_for_long_A02_B05(home: Home) -> None:
-    write_together(home, 20 * 60)
+@pytest.mark.timeout(7200)
+def test_eight_processes_and_two_foreign_writers_lose_nothing_for_long_A02_B05(
+    home: Home, record_property
+) -> None:
+    record_property("in 20 min", write_together(home, 20 * 60))
 
 
 @pytest.mark.parametrize("round_", range(5))

@@ -53,7 +53,8 @@ PASSING = (("testStarted", "a"), ("testEnded", "a"), ("testStarted", "b"), ("tes
 def test_the_last_line_sums_all_suites(tmp_path: Path) -> None:
     junit = tmp_path / "p.xml"
     junit.write_text(
-        '<testsuites><testsuite><testcase classname="m" name="x"/><testcase classname="m" name="y">'
+        '<testsuites><testsuite><testcase classname="m" name="x"><properties>'
+        '<property name="p50" value="1 ms"/></properties></testcase><testcase classname="m" name="y">'
         '<failure message="no"/></testcase><testcase classname="m" name="z"><skipped message="why not"/>'
         "</testcase></testsuite></testsuites>"
     )
@@ -62,6 +63,7 @@ def test_the_last_line_sums_all_suites(tmp_path: Path) -> None:
     assert lines[-1] == "3 passed, 1 failed"
     assert "FAILED   python: m.y: no" in lines
     assert "skipped  python: m.z: why not" in lines
+    assert "measured python: x: p50: 1 ms" in lines
 
 
 def test_all_passed_is_success(tmp_path: Path) -> None:
