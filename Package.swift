@@ -93,6 +93,14 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: house),
+    // Built with everything else, so that the example cannot rot.
+    .executableTarget(
+      name: "swarm",
+      dependencies: [
+        "HoldfastEngine", grdb, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Examples/Swarm",
+      swiftSettings: house),
     .testTarget(
       name: "HoldfastEngineTests",
       dependencies: ["HoldfastEngine", "HoldfastTestKit", "CHoldfast", grdb, sqlite],

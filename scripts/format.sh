@@ -8,7 +8,7 @@ need_swift
 install_test_packages
 make_venv
 
-swift_sources=(Package.swift Sources Tests)
+swift_sources=(Package.swift Sources Tests Examples)
 [ -d Benchmarks ] && swift_sources+=(Benchmarks)
 swift format --in-place --recursive "${swift_sources[@]}"
 .venv/bin/ruff format --quiet .

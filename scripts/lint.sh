@@ -36,7 +36,7 @@ licence_headers() {
   return "$lacking"
 }
 
-swift_sources=(Package.swift Sources Tests)
+swift_sources=(Package.swift Sources Tests Examples)
 [ -d Benchmarks ] && swift_sources+=(Benchmarks)
 
 shell_scripts=()
