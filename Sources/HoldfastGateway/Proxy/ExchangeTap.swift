@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
 import NIOCore
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 
 /// What ended an exchange.
 enum ExchangeOutcome: Equatable, Sendable {
@@ -30,7 +25,7 @@ struct ExchangeEnd: Sendable {
   /// The status the client was sent, or nil when it was sent none.
   var status: Int?
   /// When the request's head had come in.
-  var startedAt: Date
+  var startedAt: UnixTime
   /// From then to the end.
   var duration: Duration
   /// From then to the first byte of the response's body, when there was one.

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
 import NIOCore
 import NIOPosix
 import NIOSSL
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 
 /// One proxied request: bytes go across as they come, and whatever ends it is told exactly once.
 ///
@@ -19,7 +14,7 @@ final class ProxyExchange {
   private let loop: ProxyLoop
   private let head: RequestHead
   private let plan: RelayPlan
-  private let startedAt = Date()
+  private let startedAt = UnixTime.now()
   private let start = NIODeadline.now()
   /// Nil once the exchange is over.
   private var client: ClientConnection?
@@ -91,11 +86,14 @@ final class ProxyExchange {
 
   /// Sends what has been read of the request, then shows the tap its copy.
   func flushRequest() {
-    if let upstream, !toUpstream.isEmpty {
-      for bytes in toUpstream.take() { upstream.write(bytes) }
+    if let upstream {
+      // Before the flush: the answer may come within it.
       requestIsSent = isRequestRead
-      upstream.flush()
-      touch()
+      if !toUpstream.isEmpty {
+        for bytes in toUpstream.take() { upstream.write(bytes) }
+        upstream.flush()
+        touch()
+      }
     }
     showRequest()
   }

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Yams
+
+/// `config.yaml`, read strictly: a key nobody knows is an error with its line, because a setting that is silently
+/// ignored is worse than one that is refused (row A18).
+struct ConfigFile {
+  var providers: [Provider] = []
+  var prices: [GatewayConfiguration.Price] = []
+  var token: GatewayToken?
+  var allowedHosts: [String] = []
+  var allowedOrigins: [String] = []
+  var anthropicProvider: String?
+  var openAIProvider: String?
+
+  static func read(_ text: String, environment: [String: String]) throws(GatewayError) -> ConfigFile {
+    let root: Node?
+    do {
+      root = try Yams.compose(yaml: text)
+    } catch let error as YamlError {
+      throw GatewayError(
+        .configuration, "config.yaml is not valid YAML: \(sentence(error)).", underlying: error)
+    } catch {
+      throw GatewayError(.configuration, "config.yaml is not valid YAML.", underlying: error)
+    }
+    var file = ConfigFile()
+    guard let root, root.tag != .init(.null) else { return file }
+    for (key, value) in try entries(root, "the file") {
+      switch key.name {
+      case "providers":
+        for (name, node) in try entries(value, "providers") { try file.addProvider(name, node, environment) }
+      case "defaults":
+        for (kind, node) in try entries(value, "defaults") {
+          switch kind.name {
+          case "anthropic": file.anthropicProvider = try string(node, "defaults.anthropic")
+          case "openai": file.openAIProvider = try string(node, "defaults.openai")
+          default: throw unknown(kind, in: "defaults", known: ["anthropic", "openai"])
+          }
+        }
+      case "auth":
+        for (name, node) in try entries(value, "auth") {
+          guard name.name == "token" else { throw unknown(name, in: "auth", known: ["token"]) }
+          guard let token = GatewayToken(try string(node, "auth.token")) else {
+            throw problem(node, "auth.token needs 16 or more characters, without spaces")
+          }
+          file.token = token
+        }
+      case "server":
+        for (name, node) in try entries(value, "server") {
+          switch name.name {
+          case "allowed_hosts": file.allowedHosts = try strings(node, "server.allowed_hosts")
+          case "allowed_origins": file.allowedOrigins = try strings(node, "server.allowed_origins")
+          default: throw unknown(name, in: "server", known: ["allowed_hosts", "allowed_origins"])
+          }
+        }
+      default:
+        throw unknown(key, in: "the file", known: ["providers", "defaults", "auth", "server"])
+      }
+    }
+    return file
+  }
+
+  private mutating func addProvider(
+    _ key: Key, _ node: Node, _ environment: [String: String]
+  ) throws(GatewayError) {
+    let name = key.name
+    guard RouteTable.isName(name) else {
+      throw Self.problem(
+        key.node, "“\(name)” cannot be a provider's name: it is a path segment, of letters, digits, - _ and ."
+      )
+    }
+    var kind: ProviderKind?
+    var baseURL: BaseURL?
+    var key: String?
+    for (field, value) in try Self.entries(node, "providers.\(name)") {
+      switch field.name {
+      case "kind":
+        let text = try Self.string(value, "providers.\(name).kind")
+        guard let known = ProviderKind(rawValue: text) else {
+          throw Self.problem(value, "providers.\(name).kind is “\(text)”; it is anthropic or openai")
+        }
+        kind = known
+      case "base_url":
+        let text = try Self.string(value, "providers.\(name).base_url")
+        guard let url = BaseURL(text) else {
+          throw Self.problem(value, "providers.\(name).base_url is no http or https URL: \(text)")
+        }
+        baseURL = url
+      case "api_key_env":
+        let variable = try Self.string(value, "providers.\(name).api_key_env")
+        key = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
+      case "prices":
+        for (model, rates) in try Self.entries(value, "providers.\(name).prices") {
+          prices.append(try Self.price(name, model.name, rates))
+        }
+      default:
+        throw Self.unknown(
+          field, in: "providers.\(name)", known: ["kind", "base_url", "api_key_env", "prices"])
+      }
+    }
+    let builtIn = BuiltInProvider.all.first { $0.name == name }
+    guard let kind = kind ?? builtIn?.kind else {
+      throw Self.problem(node, "providers.\(name) needs its kind: anthropic or openai")
+    }
+    guard let baseURL = baseURL ?? builtIn.flatMap({ BaseURL($0.baseURL) }) else {
+      throw Self.problem(node, "providers.\(name) needs its base_url")
+    }
+    let credential = key.map { kind == .anthropic ? Provider.Credential.apiKey($0) : .bearer($0) }
+    providers.append(Provider(name: name, kind: kind, baseURL: baseURL, credential: credential))
+  }
+
+  private static func price(
+    _ provider: String, _ model: String, _ node: Node
+  ) throws(GatewayError) -> GatewayConfiguration.Price {
+    var rates: [String: Double] = [:]
+    let known = ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h"]
+    for (rate, value) in try entries(node, "providers.\(provider).prices.\(model)") {
+      guard known.contains(rate.name) else { throw unknown(rate, in: "a price", known: known) }
+      let number = value.float ?? value.int.map(Double.init)
+      guard let number, number.isFinite, number >= 0, number < 1e6 else {
+        throw problem(value, "the price \(rate.name) of \(model) is no amount of dollars per million tokens")
+      }
+      rates[rate.name] = number
+    }
+    return GatewayConfiguration.Price(provider: provider, model: model, dollarsPerMillion: rates)
+  }
+}
+
+// MARK: - Nodes
+
+extension ConfigFile {
+  /// A key with the place it stands at.
+  private struct Key {
+    var name: String
+    var node: Node
+  }
+
+  private static func entries(_ node: Node, _ place: String) throws(GatewayError) -> [(Key, Node)] {
+    guard let mapping = node.mapping else { throw problem(node, "\(place) is no mapping of names to values") }
+    var seen: Set<String> = []
+    var out: [(Key, Node)] = []
+    for (key, value) in mapping {
+      guard let name = key.scalar?.string else { throw problem(key, "a key in \(place) is no text") }
+      guard seen.insert(name).inserted else { throw problem(key, "“\(name)” stands twice in \(place)") }
+      out.append((Key(name: name, node: key), value))
+    }
+    return out
+  }
+
+  private static func string(_ node: Node, _ place: String) throws(GatewayError) -> String {
+    guard let text = node.scalar?.string, !text.isEmpty else { throw problem(node, "\(place) is no text") }
+    return text
+  }
+
+  private static func strings(_ node: Node, _ place: String) throws(GatewayError) -> [String] {
+    guard let sequence = node.sequence else { throw problem(node, "\(place) is no list") }
+    var out: [String] = []
+    for item in sequence { out.append(try string(item, place).lowercased()) }
+    return out
+  }
+
+  private static func unknown(_ key: Key, in place: String, known: [String]) -> GatewayError {
+    problem(key.node, "“\(key.name)” is not known in \(place); known are \(known.joined(separator: ", "))")
+  }
+
+  private static func problem(_ node: Node, _ what: String) -> GatewayError {
+    let line = node.mark.map { " line \($0.line)" } ?? ""
+    return GatewayError(.configuration, "config.yaml\(line): \(what).")
+  }
+
+  private static func sentence(_ error: YamlError) -> String {
+    switch error {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+      .composer(_, let problem, let mark, _):
+      "line \(mark.line), \(problem)"
+    default: "it cannot be read"
+    }
+  }
+}

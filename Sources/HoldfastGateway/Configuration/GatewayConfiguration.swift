@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Everything a gateway is told before it starts.
+public struct GatewayConfiguration: Sendable {
+  /// The price of a model, as the user's file gives it.
+  public struct Price: Sendable, Hashable {
+    /// The provider it is of.
+    public var provider: String
+    /// The model's name.
+    public var model: String
+    /// Dollars per million tokens, by the name of the rate: `input`, `output`, `cache_read`, `cache_write_5m`,
+    /// `cache_write_1h`.
+    public var dollarsPerMillion: [String: Double]
+  }
+
+  /// The home directory, absolute.
+  public var home: String
+  /// The address to listen on.
+  public var host = "127.0.0.1"
+  /// The port to listen on; 0 picks one.
+  public var port = 4141
+  /// The servers requests are relayed to.
+  public var providers: [Provider] = []
+  /// The provider for `/v1/messages`.
+  public var anthropicProvider = "anthropic"
+  /// The provider for the other `/v1/…` routes.
+  public var openAIProvider = "openai"
+  /// Asked of every request; needed for any address but loopback.
+  public var token: GatewayToken?
+  /// Names, beside loopback's, that may stand in a request's Host field.
+  public var allowedHosts: [String] = []
+  /// Origins, beside the gateway's own pages, that may ask.
+  public var allowedOrigins: [String] = []
+  /// Prices that replace those built in.
+  public var prices: [Price] = []
+  /// How long running streams may go on after the order to stop.
+  public var drainTimeout: Duration = .seconds(30)
+  /// A file of certificate authorities to trust instead of the system's.
+  public var certificateFile: String?
+
+  /// A configuration with the built-in providers and no keys.
+  public init(home: String) {
+    self.home = home
+    providers = BuiltInProvider.all.map { $0.provider(environment: [:]).provider }
+  }
+
+  /// Whether the address to listen on can be reached from this machine only.
+  public var isLoopback: Bool { HostAndPort.isLoopback(host.lowercased()) }
+}
+
+extension GatewayConfiguration {
+  /// Reads `HOME/config.yaml` and the environment; what is on the command line comes after.
+  ///
+  /// - Parameters:
+  ///   - home: the home directory, absolute.
+  ///   - environment: the process's environment.
+  ///   - yaml: the text of `config.yaml`, or nil when there is none.
+  /// - Throws: ``GatewayError`` with code `configuration`, naming the line.
+  public static func load(
+    home: String, environment: [String: String], yaml: String?
+  ) throws(GatewayError) -> GatewayConfiguration {
+    var configuration = GatewayConfiguration(home: home)
+    var providers: [String: Provider] = [:]
+    for builtIn in BuiltInProvider.all {
+      let (provider, problem) = builtIn.provider(environment: environment)
+      if let problem { throw GatewayError(.configuration, problem) }
+      providers[provider.name] = provider
+    }
+    if let yaml {
+      let file = try ConfigFile.read(yaml, environment: environment)
+      for provider in file.providers {
+        var provider = provider
+        // A built-in provider pointed elsewhere keeps its key from the environment only at its own vendor's place.
+        if provider.credential == nil, let known = providers[provider.name],
+          known.baseURL.host == provider.baseURL.host
+        {
+          provider.credential = known.credential
+        }
+        providers[provider.name] = provider
+      }
+      configuration.prices = file.prices
+      configuration.token = file.token
+      configuration.allowedHosts = file.allowedHosts
+      configuration.allowedOrigins = file.allowedOrigins
+      configuration.anthropicProvider = file.anthropicProvider ?? configuration.anthropicProvider
+      configuration.openAIProvider = file.openAIProvider ?? configuration.openAIProvider
+      for name in [configuration.anthropicProvider, configuration.openAIProvider] where providers[name] == nil
+      {
+        throw GatewayError(
+          .configuration, "config.yaml: the default provider “\(name)” is not among the providers.")
+      }
+    }
+    configuration.providers = providers.values.sorted { $0.name < $1.name }
+    configuration.certificateFile = environment["SSL_CERT_FILE"].flatMap { $0.isEmpty ? nil : $0 }
+    return configuration
+  }
+
+  /// Checks what only the whole can tell.
+  ///
+  /// - Throws: ``GatewayError`` with code `configuration`: a public address without a token, a provider that is
+  ///   this very gateway.
+  public func validate() throws(GatewayError) {
+    if !isLoopback, token == nil {
+      throw GatewayError(
+        .configuration,
+        "Listening on \(host), which other machines can reach, needs a token: set auth.token in config.yaml"
+          + " (16 characters or more), or use --host 127.0.0.1.")
+    }
+    guard (0...65535).contains(port) else {
+      throw GatewayError(.configuration, "\(port) is no port; use 1 to 65535, or 0 to have one picked.")
+    }
+    for provider in providers where port != 0 && provider.baseURL.isLoopback && provider.baseURL.port == port
+    {
+      throw GatewayError(
+        .configuration,
+        "The provider “\(provider.name)” points at this gateway itself (\(provider.baseURL)), so a request would go"
+          + " round for ever: unset \(BuiltInProvider.baseURLVariable(of: provider.name)), or change its base_url."
+      )
+    }
+  }
+}

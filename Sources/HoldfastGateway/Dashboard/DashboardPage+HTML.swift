@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension DashboardPage {
+  /// The page itself: a frame the script fills. Nothing is inline, so the content security policy needs no exception.
+  static let html = #"""
+    <!doctype html>
+    <html lang="en">
+    <head>
+      <meta charset="utf-8">
+      <meta name="viewport" content="width=device-width, initial-scale=1">
+      <meta name="color-scheme" content="light dark">
+      <title>Holdfast · spend</title>
+      <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+      <link rel="stylesheet" href="/assets/app.css">
+      <script src="/assets/app.js" defer></script>
+    </head>
+    <body>
+      <header>
+        <h1><img src="/assets/icon.svg" alt="" width="28" height="28"> Holdfast</h1>
+        <p id="live" class="live" role="status" aria-live="polite">connecting…</p>
+      </header>
+      <main>
+        <section class="cards" aria-label="Spend">
+          <article class="card"><h2>Today</h2><p class="money" id="today-cost">–</p><p class="sub" id="today-sub">&nbsp;</p></article>
+          <article class="card"><h2>7 days</h2><p class="money" id="week-cost">–</p><p class="sub" id="week-sub">&nbsp;</p></article>
+          <article class="card"><h2>30 days</h2><p class="money" id="month-cost">–</p><p class="sub" id="month-sub">&nbsp;</p></article>
+        </section>
+        <p class="notice" id="notice" hidden></p>
+        <section class="panel" aria-labelledby="days-title">
+          <div class="panel-head">
+            <h2 id="days-title">Spend by day</h2>
+            <p class="hint" id="day-hint">30 days, UTC</p>
+          </div>
+          <svg id="chart" role="img" aria-labelledby="days-title" preserveAspectRatio="none" viewBox="0 0 900 220"></svg>
+          <div class="axis" id="axis" aria-hidden="true"></div>
+        </section>
+        <section class="panel" aria-labelledby="models-title">
+          <div class="panel-head">
+            <h2 id="models-title">Models</h2>
+            <div class="tabs" role="group" aria-label="Period">
+              <button type="button" data-range="today">Today</button>
+              <button type="button" data-range="week">7 days</button>
+              <button type="button" data-range="month" aria-pressed="true">30 days</button>
+            </div>
+          </div>
+          <div class="scroll">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Model</th>
+                  <th scope="col" class="n">Requests</th>
+                  <th scope="col" class="n">Input</th>
+                  <th scope="col" class="n wide">Cache read</th>
+                  <th scope="col" class="n wide">Cache write</th>
+                  <th scope="col" class="n">Output</th>
+                  <th scope="col" class="n">Cost</th>
+                </tr>
+              </thead>
+              <tbody id="models"><tr><td colspan="7" class="empty">loading…</td></tr></tbody>
+            </table>
+          </div>
+        </section>
+      </main>
+      <footer>
+        <p>Costs are worked out from rate cards at list prices; for subscriptions they are the API equivalent.</p>
+        <p><a href="/api/status">status</a> · <a href="/metrics">metrics</a> · <a href="/api/usage?since=30d&amp;by=day">JSON</a></p>
+      </footer>
+      <noscript>This page needs JavaScript; <code>holdfast usage report</code> prints the same numbers.</noscript>
+    </body>
+    </html>
+
+    """#
+
+  /// The icon: a limpet's shell, which holds fast.
+  static let icon = #"""
+    <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+      <path d="M3 25c0-9 5-19 13-19s13 10 13 19z" fill="#0f8f83"/>
+      <path d="M16 6 9 25M16 6v19M16 6l7 19" fill="none" stroke="#eafaf7" stroke-width="1.8" stroke-linecap="round"/>
+      <path d="M2 26.5h28" stroke="#0b5f58" stroke-width="3" stroke-linecap="round"/>
+    </svg>
+
+    """#
+}
