@@ -26,6 +26,8 @@ struct Swarm: AsyncParsableCommand {
   @Option(help: "The database; it is made if need be, and kept.")
   var file = "swarm.db"
 
+  fileprivate static let ready = "ready\n"
+
   /// Set in the processes that write.
   @Option(help: .hidden)
   var worker: Int?
@@ -53,6 +55,9 @@ struct Swarm: AsyncParsableCommand {
 
   /// Writes from all tasks until the time is over, then says how often and how long the longest wait was.
   private func write(to state: StateFile, as worker: Int) async throws {
+    // Everybody begins at once, when the watching process lets go.
+    try FileHandle.standardOutput.write(contentsOf: Data(Self.ready.utf8))
+    await onThread { _ = FileHandle.standardInput.readDataToEndOfFile() }
     let end = ContinuousClock.now + .seconds(seconds)
     let counts = try await withThrowingTaskGroup(of: Turns.self) { group in
       for task in 0..<tasks {
@@ -79,37 +84,25 @@ struct Swarm: AsyncParsableCommand {
 
   private func watch(_ state: StateFile) async throws {
     let before = try await rows(in: state)
-    let children = try (0..<processes).map(startWorker)
-    var claimed: [Int: Turns] = [:]
-    for (worker, child) in children.enumerated() {
-      let printed = child.output.fileHandleForReading.readDataToEndOfFile()
-      child.process.waitUntilExit()
-      claimed[worker] = Turns(printed: String(decoding: printed, as: UTF8.self))
+    let workers = try (0..<processes).map { try Worker(starting: self, as: $0) }
+    let claimed = await onThread {
+      for worker in workers { worker.waitUntilReady() }
+      for worker in workers { worker.go() }
+      return workers.map { $0.turns() }
     }
     let after = try await rows(in: state)
 
+    var total = 0
     var lost = 0
     print("process  writes  longest wait")
-    for worker in 0..<processes {
-      guard let turns = claimed[worker] else { throw ValidationError("process \(worker) failed") }
+    for (worker, turns) in claimed.enumerated() {
+      guard let turns else { throw ValidationError("process \(worker) failed") }
+      total += turns.number
       lost += turns.number - (after[worker, default: 0] - before[worker, default: 0])
       print("\(padded(worker, 7))\(padded(turns.number, 8))\(padded(turns.longest.milliseconds, 11)) ms")
     }
-    let total = claimed.values.reduce(0) { $0 + $1.number }
     print("\(total) writes acknowledged, \(lost) lost")
     if lost != 0 { throw ExitCode(65) }
-  }
-
-  private func startWorker(_ worker: Int) throws -> (process: Process, output: Pipe) {
-    let process = Process()
-    process.executableURL = Bundle.main.executableURL
-    process.arguments = [
-      "--worker", "\(worker)", "--tasks", "\(tasks)", "--seconds", "\(seconds)", "--file", file,
-    ]
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    return (process, output)
   }
 
   private func rows(in state: StateFile) async throws -> [Int: Int] {
@@ -121,6 +114,44 @@ struct Swarm: AsyncParsableCommand {
 
   private func padded(_ number: Int, _ width: Int) -> String {
     String(repeating: " ", count: max(0, width - "\(number)".count)) + "\(number)"
+  }
+}
+
+/// A process that writes, as the watching one sees it.
+private final class Worker: Sendable {
+  private let process = Process()
+  private let input = Pipe()
+  private let output = Pipe()
+
+  init(starting swarm: Swarm, as number: Int) throws {
+    process.executableURL = Bundle.main.executableURL
+    process.arguments = [
+      "--worker", "\(number)", "--tasks", "\(swarm.tasks)", "--seconds", "\(swarm.seconds)", "--file",
+      swarm.file,
+    ]
+    process.standardInput = input
+    process.standardOutput = output
+    try process.run()
+  }
+
+  func waitUntilReady() {
+    _ = try? output.fileHandleForReading.read(upToCount: Swarm.ready.utf8.count)
+  }
+
+  func go() { try? input.fileHandleForWriting.close() }
+
+  /// What it printed at its end; nil when it failed.
+  func turns() -> Turns? {
+    let printed = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return Turns(printed: String(decoding: printed, as: UTF8.self))
+  }
+}
+
+/// Runs what blocks on a thread of its own: Swift's cooperative threads must never wait.
+private func onThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+  await withCheckedContinuation { continuation in
+    Thread.detachNewThread { continuation.resume(returning: body()) }
   }
 }
 

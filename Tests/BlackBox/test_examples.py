@@ -30,7 +30,8 @@ def test_a_swarm_of_processes_and_tasks_loses_nothing_A02_A10(tmp_path: Path) ->
     assert "longest wait" in header
     writes = [int(line.split()[1]) for line in lines]
     assert len(writes) == 8
-    assert min(writes) > 0
+    # Plain SQLite gives one of them thousands of turns and another a handful.
+    assert min(writes) > max(writes) / 2, writes
     assert verdict == f"{sum(writes)} writes acknowledged, 0 lost"
     assert re.fullmatch(rf"{sum(writes)}\n", shell(database, "SELECT count(*) FROM note"))
     assert integrity(database) == "ok"
