@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import HoldfastEngine
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// The usage ledger of a home: rows are accepted into `spool/` and land in `usage.db`.
+///
+/// Any number of processes may have the ledger of one home open at once, and other programs may read and
+/// write `usage.db` (its schema is documented in the file itself).
+///
+/// ```swift
+/// let ledger = try await SQLiteUsageLedger.open(home: "/home/me/.holdfast")
+/// let uid = try ledger.accept(row)
+/// try await ledger.flush()
+/// for line in try await ledger.report(.last(.seconds(7 * 86_400), by: .model)) { … }
+/// await ledger.close()
+/// ```
+public final class SQLiteUsageLedger: UsageLedger {
+  /// What a ledger is opened for.
+  public enum Purpose: Sendable, Hashable {
+    /// Rows are accepted, and those of dead processes are landed.
+    case accepting
+    /// Only reports are read; no spool is opened.
+    case reporting
+  }
+
+  private struct Counts {
+    var accepted: UInt64 = 0
+    var invalid: UInt64 = 0
+    var refused: UInt64 = 0
+    var unpriced: UInt64 = 0
+    var unknown: UInt64 = 0
+  }
+
+  private let spool: Spool?
+  private let file: UsageFile
+  private let table: Mutex<RateCardTable>
+  private let counts = Mutex(Counts())
+
+  /// Opens the ledger of a home.
+  ///
+  /// Returns as soon as rows can be accepted: the database is opened in the background, and tried again for
+  /// as long as it takes when it is locked, full or damaged. ``report(_:)`` and ``flush(within:)`` wait for it.
+  ///
+  /// - Parameters:
+  ///   - home: the directory of `usage.db` and `spool/`; made with mode 0700 when it is missing.
+  ///   - purpose: what for.
+  ///   - rates: the prices rows are costed with.
+  ///   - configuration: how the database is opened.
+  ///   - spoolBytes: the most that may wait to land, in bytes.
+  /// - Throws: `StoreError` when the home or its spool cannot be made.
+  public static func open(
+    home: String, for purpose: Purpose = .accepting, rates: RateCardTable = .builtIn,
+    configuration: StateFileConfiguration = .init(), spoolBytes: Int = 64 << 20
+  ) async throws -> SQLiteUsageLedger {
+    try makeHome(home)
+    var spool: Spool?
+    if purpose == .accepting {
+      spool = try Spool.open(.init(directory: home + "/spool", stream: "usage", capacity: spoolBytes))
+    }
+    let file = UsageFile(path: home + "/usage.db", configuration: configuration, spool: spool)
+    await file.keepTrying()
+    return SQLiteUsageLedger(spool: spool, file: file, rates: rates)
+  }
+
+  private init(spool: Spool?, file: UsageFile, rates: RateCardTable) {
+    self.spool = spool
+    self.file = file
+    table = Mutex(rates)
+  }
+
+  private static func makeHome(_ home: String) throws(StoreError) {
+    if unsafe mkdir(home, 0o700) == 0 {
+      // The mode is what is wanted, whatever the umask took away (failure C12).
+      _ = unsafe chmod(home, 0o700)
+      return
+    }
+    let code = errno
+    guard code != EEXIST else { return }
+    throw StoreError(
+      code == EACCES || code == EPERM ? .permission : .cannotOpen,
+      "The home \(home) cannot be made (\(unsafe String(cString: strerror(code)))); make it, or name another.",
+      path: home)
+  }
+
+  /// Replaces the prices that rows accepted from now on are costed with.
+  public func setRates(_ rates: RateCardTable) { table.withLock { $0 = rates } }
+
+  /// Accepts a row at memory speed: checked, priced, and safe from the death of the process when this returns.
+  @discardableResult
+  public func accept(_ row: UsageRow) throws(UsageError) -> String {
+    guard let spool else {
+      throw UsageError(.closed, "This ledger was opened for reports only; open it for accepting.")
+    }
+    var row = row
+    let time = row.time ?? .now
+    let uid = row.uid ?? UsageUID.mint(at: time)
+    (row.time, row.uid) = (time, uid)
+    if row.costMicrodollars == nil { table.withLock { $0 }.price(&row) }
+    do throws(UsageError) {
+      try row.validate()
+    } catch {
+      counts.withLock { $0.invalid += 1 }
+      throw error
+    }
+    do {
+      try spool.append(row.encodedRecord())
+    } catch {
+      counts.withLock { $0.refused += 1 }
+      throw UsageError(
+        error.code == .closed ? .closed : .spoolRefused, "The row was not accepted: \(error.message)",
+        underlying: error)
+    }
+    count(row)
+    return uid
+  }
+
+  private func count(_ row: UsageRow) {
+    let isUnknown = row.isUnknown
+    let isUnpriced = row.costMicrodollars == nil && row.inputTokens != nil && row.outputTokens != nil
+    counts.withLock { counts in
+      counts.accepted += 1
+      if isUnknown { counts.unknown += 1 }
+      if isUnpriced { counts.unpriced += 1 }
+    }
+  }
+
+  /// Sums the rows of a span of time by one of their fields.
+  ///
+  /// Rows still in the spool are not in it; ``status()`` says how many those are.
+  ///
+  /// - Throws: `StoreError` when the database cannot be opened or read in time.
+  public func report(_ query: UsageReportQuery) async throws -> [UsageReportLine] {
+    try await file.file().read { db in try UsageReporter(query).lines(db) }
+  }
+
+  /// Waits until every row accepted before the call is in the database, or set aside with its reason.
+  ///
+  /// - Throws: `StoreError` `deadline` when that takes longer than `within` (the rows are kept), or why the
+  ///   database cannot be opened.
+  public func flush(within: Duration?) async throws {
+    guard let spool else { return }
+    let clock = ContinuousClock()
+    let start = clock.now
+    if let within {
+      try await Deadline.wait(within, for: "usage.db was not open") { [file] in _ = try await file.file() }
+      try await spool.flush(within: max(within - start.duration(to: clock.now), .zero))
+    } else {
+      _ = try await file.file()
+      try await spool.flush(within: nil)
+    }
+  }
+
+  /// What the ledger holds and what it refused, in this process.
+  public func status() async -> UsageLedgerStatus {
+    var status = UsageLedgerStatus()
+    let counts = counts.withLock { $0 }
+    status.accepted = counts.accepted
+    status.invalid = counts.invalid
+    status.refused = counts.refused
+    status.unpriced = counts.unpriced
+    status.unknown = counts.unknown
+    let spooled = spool?.status()
+    status.spool = spooled
+    status.depth = spooled?.depth ?? 0
+    status.oldest = spooled?.oldest.map { UTCInstant(milliseconds: $0.milliseconds) }
+    status.file = await file.status
+    status.fault = await file.fault ?? spooled?.lastError
+    return status
+  }
+
+  /// Refuses further rows, lands what it can within ten seconds, and lets go of its files.
+  ///
+  /// What has not landed by then stays on disk and lands when the home's ledger is next opened for accepting.
+  public func close() async { await close(within: .seconds(10)) }
+
+  /// The same with a bound of the caller's.
+  public func close(within: Duration) async { await file.close(within: within) }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Where usage rows go, and where reports of them come from.
+///
+/// Implemented on SQLite by ``SQLiteUsageLedger``; callers hold it as `any UsageLedger`.
+public protocol UsageLedger: Sendable {
+  /// Accepts a row at memory speed: checked, priced, and safe from the death of the process when this returns.
+  ///
+  /// - Returns: the row's uid, minted when it brought none. A row whose uid is known already changes nothing.
+  /// - Throws: ``UsageError``: `invalidRow` (with the reason), `spoolRefused` (full, or the disk failed),
+  ///   `closed`. Refusals are counted in ``status()``.
+  @discardableResult
+  func accept(_ row: UsageRow) throws(UsageError) -> String
+
+  /// Sums the rows of a span of time by one of their fields.
+  func report(_ query: UsageReportQuery) async throws -> [UsageReportLine]
+
+  /// Waits until every row accepted before the call is in the database, or set aside with its reason.
+  ///
+  /// - Parameter within: how long at most; nil waits as long as it takes.
+  func flush(within: Duration?) async throws
+
+  /// What the ledger holds and what it refused; waits for nothing.
+  func status() async -> UsageLedgerStatus
+
+  /// Refuses further rows, lands what it can, and lets go of its files.
+  func close() async
+}
+
+extension UsageLedger {
+  /// Waits until every row accepted before the call is in the database, or set aside with its reason.
+  public func flush() async throws { try await flush(within: nil) }
+}
+
+/// What a report sums by.
+public enum UsageGrouping: String, Sendable, Hashable, Codable, CaseIterable {
+  /// The model's name, whatever the provider.
+  case model
+  /// The program that asked.
+  case source
+  /// The caller's session.
+  case session
+  /// The caller's project.
+  case project
+  /// The provider's name.
+  case provider
+  /// The UTC day.
+  case day
+  /// The UTC hour.
+  case hour
+}
+
+/// A question to the ledger.
+public struct UsageReportQuery: Sendable, Hashable {
+  /// What to sum by.
+  public var grouping: UsageGrouping
+  /// The first moment that counts; nil means from the beginning.
+  public var since: UTCInstant?
+  /// The first moment that counts no more; nil means to the end, rows stamped in the future included.
+  public var until: UTCInstant?
+  /// The most lines wanted; nil means all.
+  public var limit: Int?
+
+  /// A question. Spans that begin and end on whole hours are answered from the hourly sums alone; others read
+  /// the rows of the hours they cut.
+  public init(
+    by grouping: UsageGrouping = .model, since: UTCInstant? = nil, until: UTCInstant? = nil,
+    limit: Int? = nil
+  ) {
+    self.grouping = grouping
+    self.since = since
+    self.until = until
+    self.limit = limit
+  }
+
+  /// A question about the time up to now: from the beginning of the hour that lies `duration` back.
+  ///
+  /// Beginning on the hour keeps its cost the same at any number of rows.
+  public static func last(
+    _ duration: Duration, by grouping: UsageGrouping = .model, now: UTCInstant = .now, limit: Int? = nil
+  ) -> UsageReportQuery {
+    UsageReportQuery(by: grouping, since: now.advanced(by: .zero - duration).startOfHour, limit: limit)
+  }
+}
+
+/// The sums of one group.
+public struct UsageReportLine: Sendable, Hashable, Codable {
+  /// The group: a name, a day (`2026-11-21`) or an hour (`2026-11-21T09:00:00Z`); nil for the rows that name
+  /// none.
+  public var key: String?
+  /// Requests, of whatever outcome.
+  public var requests: Int64
+  /// Prompt tokens outside any cache, of the requests that said so.
+  public var inputTokens: Int64
+  /// Prompt tokens read from a cache.
+  public var cacheReadTokens: Int64
+  /// Prompt tokens written to a cache of five minutes.
+  public var cacheWrite5mTokens: Int64
+  /// Prompt tokens written to a cache of one hour.
+  public var cacheWrite1hTokens: Int64
+  /// Tokens produced.
+  public var outputTokens: Int64
+  /// The cost of the requests that have one, in micro-dollars.
+  public var costMicrodollars: Int64
+  /// Requests whose usage is known and whose price is not.
+  public var unpriced: Int64
+  /// Requests that should have said their usage and did not.
+  public var unknown: Int64
+  /// Requests cut short: what is counted of them is a lower bound.
+  public var incomplete: Int64
+
+  enum CodingKeys: String, CodingKey {
+    case key, requests, unpriced, unknown, incomplete
+    case inputTokens = "input_tokens"
+    case cacheReadTokens = "cache_read_tokens"
+    case cacheWrite5mTokens = "cache_write_5m_tokens"
+    case cacheWrite1hTokens = "cache_write_1h_tokens"
+    case outputTokens = "output_tokens"
+    case costMicrodollars = "cost_microusd"
+  }
+
+  /// Writes every field, the key as null where there is none.
+  public func encode(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: CodingKeys.self)
+    try fields.encode(key, forKey: .key)
+    try fields.encode(requests, forKey: .requests)
+    try fields.encode(inputTokens, forKey: .inputTokens)
+    try fields.encode(cacheReadTokens, forKey: .cacheReadTokens)
+    try fields.encode(cacheWrite5mTokens, forKey: .cacheWrite5mTokens)
+    try fields.encode(cacheWrite1hTokens, forKey: .cacheWrite1hTokens)
+    try fields.encode(outputTokens, forKey: .outputTokens)
+    try fields.encode(costMicrodollars, forKey: .costMicrodollars)
+    try fields.encode(unpriced, forKey: .unpriced)
+    try fields.encode(unknown, forKey: .unknown)
+    try fields.encode(incomplete, forKey: .incomplete)
+  }
+}
