@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -90,6 +91,12 @@ class Home:
         """`usage report`, as a dictionary from group to line."""
         lines = self.json_lines("usage", "report", "--by", by, "--limit", "100000", *arguments)
         return {line["key"]: line for line in lines}
+
+    def rows(self, model: str) -> list[sqlite3.Row]:
+        """The rows of a model as another program sees them, by the documented schema."""
+        with contextlib.closing(sqlite3.connect(self.usage_db, timeout=PATIENCE)) as connection:
+            connection.row_factory = sqlite3.Row
+            return connection.execute("SELECT * FROM usage WHERE model = ? ORDER BY seq", [model]).fetchall()
 
     def serve(self, *arguments: str, **environment: str) -> Daemon:
         daemon = Daemon(self, arguments, environment)

@@ -47,7 +47,8 @@ def test_an_upstream_that_dies_mid_stream_is_no_clean_end_for_the_client_G03(
     assert half.startswith(through.body)
     if ending == "closes":
         assert through.body == half
-    daemon.requests_of(model)
+    assert daemon.requests_of(model)["incomplete"] == 1
+    assert [row["outcome"] for row in daemon.home.rows(model)] == ["upstream_died"]
 
 
 def test_an_upstream_that_dies_inside_a_chunk_is_no_clean_end_G03(
@@ -135,6 +136,8 @@ def test_a_client_that_leaves_mid_stream_cancels_upstream_and_is_recorded_G02(
     line = daemon.requests_of(model)
     # What message_start said is known; what was to come is not.
     assert line["input_tokens"] == 25
+    assert line["incomplete"] == 1
+    assert [row["outcome"] for row in daemon.home.rows(model)] == ["client_left"]
 
 
 def test_a_client_that_leaves_before_the_answer_cancels_upstream_and_is_recorded_G02(
@@ -155,6 +158,9 @@ def test_a_client_that_leaves_before_the_answer_cancels_upstream_and_is_recorded
     assert cancelled.wait(60)
     line = daemon.requests_of(model)
     assert line["unknown"] == 1
+    assert [(row["outcome"], row["input_tokens"]) for row in daemon.home.rows(model)] == [
+        ("client_left", None)
+    ]
 
 
 def test_a_client_that_leaves_inside_its_own_request_harms_nobody_G02(

@@ -75,7 +75,8 @@ class Recorder(threading.Thread):
 
 
 class Writer(threading.Thread):
-    """A Python program's transactions on a table of its own in the same file."""
+    """A Python program's transactions in the same file: a usage row, as the schema's documentation says, and
+    one in a table of its own."""
 
     def __init__(self, home: Home, number: int, stop: threading.Event) -> None:
         super().__init__()
@@ -90,6 +91,11 @@ class Writer(threading.Thread):
                 while not self.stop.is_set():
                     connection.execute("BEGIN IMMEDIATE")
                     connection.execute(f"INSERT INTO {self.table} VALUES (?, ?)", (self.committed, "x" * 200))
+                    connection.execute(
+                        "INSERT INTO usage(provider, model, source, input_tokens, output_tokens)"
+                        " VALUES ('fake', 'fake-foreign', ?, 7, 1)",
+                        [self.table],
+                    )
                     connection.execute("COMMIT")
                     self.committed += 1
         except sqlite3.Error as error:
@@ -154,7 +160,14 @@ def write_together(home: Home, seconds: float) -> str:
         for writer in writers:
             (count,) = connection.execute(f"SELECT count(*) FROM {writer.table}").fetchone()
             assert count == writer.committed
+        (sums,) = connection.execute(
+            "SELECT sum(requests) FROM usage_hourly WHERE dimension = 'model' AND key LIKE 'fake-%'"
+        ).fetchone()
+        (rows,) = connection.execute("SELECT count(*) FROM usage").fetchone()
+        assert sums == rows, "the hourly sums and the rows disagree"
     assert stored == Counter(acknowledged), "an accepted row is missing or doubled"
+    for writer in writers:
+        assert home.report("source")[writer.table]["requests"] == writer.committed
     assert integrity(home.usage_db) == "ok"
     return (
         f"{len(acknowledged)} rows by {sum(recorder.processes for recorder in recorders)} processes, "

@@ -231,7 +231,10 @@ def test_a_rate_limit_passes_with_its_wait_and_its_body_G03(
     assert response.headers["anthropic-ratelimit-requests-remaining"] == "0"
     assert response.headers["request-id"] == "req_fixed"
     assert len(upstream.asked(scenario)) == 1, "the gateway must not retry"
-    daemon.requests_of(model)
+    assert daemon.requests_of(model)["unknown"] == 0
+    (row,) = daemon.home.rows(model)
+    assert (row["status"], row["outcome"], row["error_type"]) == (429, "upstream_error", "rate_limit_error")
+    assert row["request_id"] == "req_fixed"
 
 
 def test_overload_passes_as_it_is_G03(
@@ -285,6 +288,8 @@ def test_an_error_after_200_reaches_the_client_as_an_error_G03(
     ):
         stream.get_final_message()
     assert daemon.requests_of(model)["input_tokens"] == 25
+    (row,) = daemon.home.rows(model)
+    assert (row["status"], row["outcome"], row["error_type"]) == (200, "stream_error", "overloaded_error")
 
 
 def test_a_large_prompt_passes(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from program import Home
+from foreign import connected, shell
+from program import ROOT, Home
 
 ROW = {"provider": "anthropic", "model": "fake", "input_tokens": 10, "output_tokens": 5}
 
@@ -217,3 +218,22 @@ def test_the_version_is_printed(home: Home) -> None:
 def test_help_has_examples(home: Home) -> None:
     text = home.run("help", "usage", "record").stdout
     assert "holdfast usage record" in text
+
+
+def test_the_documented_columns_are_the_tables_columns(recorded: Home) -> None:
+    text = (ROOT / "docs/schema.md").read_text()
+    section = text.split("\n### usage\n")[1].split("\n### ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    with connected(recorded.usage_db) as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(usage)")}
+    assert documented == columns
+
+
+def test_a_foreign_program_adds_a_row_as_documented(home: Home) -> None:
+    record(home, ROW)
+    assert home.report()["fake"]["requests"] == 1
+    statement = re.search(r"```sql\n(INSERT INTO usage.*?)\n```", (ROOT / "docs/schema.md").read_text(), re.S)
+    shell(home.usage_db, statement.group(1))
+    line = home.report()["claude-sonnet-4-5"]
+    assert (line["requests"], line["input_tokens"], line["output_tokens"]) == (1, 1200, 340)
