@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastUsage
 import Yams
 
 /// `config.yaml`, read strictly: a key nobody knows is an error with its line, because a setting that is silently
 /// ignored is worse than one that is refused (row A18).
 struct ConfigFile {
   var providers: [Provider] = []
-  var prices: [GatewayConfiguration.Price] = []
+  var prices: [String: [String: ConfiguredPrice]] = [:]
   var token: GatewayToken?
   var allowedHosts: [String] = []
   var allowedOrigins: [String] = []
@@ -91,7 +92,7 @@ struct ConfigFile {
         key = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
       case "prices":
         for (model, rates) in try Self.entries(value, "providers.\(name).prices") {
-          prices.append(try Self.price(name, model.name, rates))
+          prices[name, default: [:]][model.name] = try Self.price(name, model.name, rates)
         }
       default:
         throw Self.unknown(
@@ -109,20 +110,46 @@ struct ConfigFile {
     providers.append(Provider(name: name, kind: kind, baseURL: baseURL, credential: credential))
   }
 
+  /// Dollars per million tokens; a rate that is left out costs what input does.
   private static func price(
     _ provider: String, _ model: String, _ node: Node
-  ) throws(GatewayError) -> GatewayConfiguration.Price {
-    var rates: [String: Double] = [:]
-    let known = ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h"]
-    for (rate, value) in try entries(node, "providers.\(provider).prices.\(model)") {
-      guard known.contains(rate.name) else { throw unknown(rate, in: "a price", known: known) }
-      let number = value.float ?? value.int.map(Double.init)
-      guard let number, number.isFinite, number >= 0, number < 1e6 else {
-        throw problem(value, "the price \(rate.name) of \(model) is no amount of dollars per million tokens")
+  ) throws(GatewayError) -> ConfiguredPrice {
+    let place = "providers.\(provider).prices.\(model)"
+    var price = ConfiguredPrice(input: 0, output: 0)
+    var given: Set<String> = []
+    for (rate, value) in try entries(node, place) {
+      given.insert(rate.name)
+      switch rate.name {
+      case "input": price.input = try dollars(value, rate.name, of: model)
+      case "output": price.output = try dollars(value, rate.name, of: model)
+      case "cache_read": price.cacheRead = try dollars(value, rate.name, of: model)
+      case "cache_write_5m": price.cacheWrite5m = try dollars(value, rate.name, of: model)
+      case "cache_write_1h": price.cacheWrite1h = try dollars(value, rate.name, of: model)
+      case "web_search": price.webSearch = try dollars(value, rate.name, of: model)
+      case "tiers":
+        var tiers: [String: Double] = [:]
+        for (tier, factor) in try entries(value, place + ".tiers") {
+          tiers[tier.name] = try dollars(factor, tier.name, of: model)
+        }
+        price.tiers = tiers
+      default:
+        throw unknown(
+          rate, in: "a price",
+          known: ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search", "tiers"])
       }
-      rates[rate.name] = number
     }
-    return GatewayConfiguration.Price(provider: provider, model: model, dollarsPerMillion: rates)
+    guard given.isSuperset(of: ["input", "output"]) else {
+      throw problem(node, "the price of \(model) needs its input and its output")
+    }
+    return price
+  }
+
+  private static func dollars(_ node: Node, _ rate: String, of model: String) throws(GatewayError) -> Double {
+    let number = node.float ?? node.int.map(Double.init)
+    guard let number, number.isFinite, number >= 0, number < 1e6 else {
+      throw problem(node, "the price \(rate) of \(model) is no amount of dollars per million tokens")
+    }
+    return number
   }
 }
 

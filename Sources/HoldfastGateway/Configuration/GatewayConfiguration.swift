@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastUsage
+
 /// Everything a gateway is told before it starts.
 public struct GatewayConfiguration: Sendable {
-  /// The price of a model, as the user's file gives it.
-  public struct Price: Sendable, Hashable {
-    /// The provider it is of.
-    public var provider: String
-    /// The model's name.
-    public var model: String
-    /// Dollars per million tokens, by the name of the rate: `input`, `output`, `cache_read`, `cache_write_5m`,
-    /// `cache_write_1h`.
-    public var dollarsPerMillion: [String: Double]
-  }
-
   /// The home directory, absolute.
   public var home: String
   /// The address to listen on.
@@ -31,8 +22,8 @@ public struct GatewayConfiguration: Sendable {
   public var allowedHosts: [String] = []
   /// Origins, beside the gateway's own pages, that may ask.
   public var allowedOrigins: [String] = []
-  /// Prices that replace those built in.
-  public var prices: [Price] = []
+  /// Prices that replace those built in, by provider and model.
+  public var prices: [String: [String: ConfiguredPrice]] = [:]
   /// How long running streams may go on after the order to stop.
   public var drainTimeout: Duration = .seconds(30)
   /// A file of certificate authorities to trust instead of the system's.
@@ -117,5 +108,26 @@ extension GatewayConfiguration {
           + " round for ever: unset \(BuiltInProvider.baseURLVariable(of: provider.name)), or change its base_url."
       )
     }
+  }
+}
+
+extension GatewayConfiguration {
+  /// The prices rows are costed with: the built-in ones, what the configuration puts over them, and for
+  /// providers of other names the vendor they point at.
+  ///
+  /// - Throws: ``GatewayError`` with code `configuration` for a price that cannot be used.
+  public func rates() throws(GatewayError) -> RateCardTable {
+    var table = RateCardTable.builtIn
+    for provider in providers {
+      if let vendor = RateCardTable.vendor(ofHost: provider.baseURL.host) {
+        table.setVendor(vendor, ofProvider: provider.name)
+      }
+    }
+    do {
+      for (provider, prices) in prices { try table.set(prices, provider: provider) }
+    } catch {
+      throw GatewayError(.configuration, "config.yaml: \(error.message)", underlying: error)
+    }
+    return table
   }
 }

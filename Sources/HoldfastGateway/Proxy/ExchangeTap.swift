@@ -34,7 +34,8 @@ struct ExchangeEnd: Sendable {
   var responseBytes: Int
 }
 
-/// Sees a copy of what passes through one exchange, after it has been passed on.
+/// Sees a copy of what passes through one exchange, after it has been passed on; only the last piece of a response
+/// waits until ``ended(_:)`` has returned, so that nobody has a whole answer that was not recorded.
 ///
 /// Called on the exchange's event loop: never blocks, never throws, cannot change or delay a byte. The calls come in
 /// the order of the interface; ``ended(_:)`` comes exactly once, last, whatever ends the exchange.

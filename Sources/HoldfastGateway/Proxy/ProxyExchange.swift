@@ -8,7 +8,8 @@ import NIOSSL
 /// One proxied request: bytes go across as they come, and whatever ends it is told exactly once.
 ///
 /// Both connections live on one event loop, so nothing here is locked and nothing hops. Each read on one side
-/// becomes one write on the other; the tap gets its copy after the write. What waits is bounded: a peer that cannot take
+/// becomes one write on the other; the tap gets its copy after the write, but for the last piece of a response, which
+/// leaves once the exchange is recorded. What waits is bounded: a peer that cannot take
 /// more stops the reads of the other.
 final class ProxyExchange {
   private let loop: ProxyLoop
@@ -168,10 +169,12 @@ final class ProxyExchange {
 
   func upstreamEnded() {
     upstream = nil
-    toClient.appendEnd(chunked: sendsChunks)
-    flushResponse()
     guard let client else { return }
+    toClient.appendEnd(chunked: sendsChunks)
+    // Recorded first: what a client has in whole is safe from a kill at that very moment.
     finish(.complete)
+    for bytes in toClient.take() { client.write(bytes) }
+    client.flush()
     client.exchangeEnded()
   }
 
@@ -272,11 +275,11 @@ final class ProxyExchange {
   private func fail(_ fault: ProxyFault, as outcome: ExchangeOutcome? = nil) {
     guard let client else { return }
     status = fault.status
+    finish(outcome ?? .failed(fault.code))
     let closing = client.decideClosing(head.keepsAlive && isRequestRead)
     client.write(
       fault.response(shape: plan.shape, closing: closing, toHEAD: head.isHEAD, allocator: loop.allocator))
     client.flush()
-    finish(outcome ?? .failed(fault.code))
     client.exchangeEnded()
   }
 

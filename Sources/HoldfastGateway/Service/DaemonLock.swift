@@ -34,6 +34,11 @@ public struct DaemonDescription: Codable, Sendable, Hashable {
     self.port = port
     self.host = host
   }
+
+  /// This process, from now.
+  static func ofThisProcess() -> DaemonDescription {
+    DaemonDescription(pid: getpid(), since: UnixTime.now().description)
+  }
 }
 
 /// One daemon per home: a kernel lock on `HOME/daemon.lock`, which dies with its holder.
@@ -63,8 +68,7 @@ public final class DaemonLock: Sendable {
     do {
       let file = try LockFile(path: path)
       if try file.tryLock(.exclusive, at: lockedByte) {
-        let lock = DaemonLock(
-          file: file, description: DaemonDescription(pid: getpid(), since: UnixTime.now().description))
+        let lock = DaemonLock(file: file, description: .ofThisProcess())
         try lock.write(lock.description)
         return lock
       }
@@ -85,6 +89,9 @@ public final class DaemonLock: Sendable {
       "A daemon already serves \(home): pid \(other.pid), since \(other.since)\(place); stop it, or use another --home."
     )
   }
+
+  /// Who holds the lock: this process.
+  var holder: DaemonDescription { description }
 
   /// Writes down where the daemon listens.
   public func noteListening(host: String, port: Int) throws(GatewayError) {

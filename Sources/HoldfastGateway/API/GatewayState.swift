@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastUsage
+import Synchronization
+
+/// What the API's routes answer from.
+final class GatewayState: Sendable {
+  let home: String
+  let ledger: any UsageLedger
+  let metrics: GatewayMetrics
+  private let description: Mutex<DaemonDescription>
+  private let stopping = Mutex(false)
+
+  init(home: String, ledger: any UsageLedger, metrics: GatewayMetrics, daemon: DaemonDescription) {
+    self.home = home
+    self.ledger = ledger
+    self.metrics = metrics
+    description = Mutex(daemon)
+  }
+
+  /// Who and where this daemon is.
+  var daemon: DaemonDescription { description.withLock { $0 } }
+
+  /// Notes where it listens.
+  func noteListening(host: String, port: Int) {
+    description.withLock {
+      $0.host = host
+      $0.port = port
+    }
+  }
+
+  /// Whether the order to stop has come.
+  var isStopping: Bool { stopping.withLock { $0 } }
+
+  func noteStopping() { stopping.withLock { $0 = true } }
+
+  /// The home's report.
+  func status() async -> StatusReport {
+    StatusReport(home: home, daemon: daemon, ledger: await ledger.status())
+  }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastEngine
+import HoldfastUsage
+
+/// Prometheus' text format, version 0.0.4.
+enum MetricsPage {
+  static func text(_ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, home: String) -> String {
+    var page = Page()
+    page.family(
+      "holdfast_requests_total", "counter", "Requests relayed to a provider, by what the client was answered."
+    )
+    for (series, count) in snapshot.requests.sorted(by: { $0.key < $1.key }) {
+      page.sample(
+        "holdfast_requests_total",
+        [("provider", series.provider), ("model", series.model), ("status", series.status)], Double(count))
+    }
+    page.family("holdfast_request_outcomes_total", "counter", "Requests relayed, by how they ended.")
+    for (outcome, count) in snapshot.outcomes.sorted(by: { $0.key < $1.key }) {
+      page.sample("holdfast_request_outcomes_total", [("outcome", outcome)], Double(count))
+    }
+    page.family("holdfast_tokens_total", "counter", "Tokens the providers reported, in disjoint kinds.")
+    for (series, count) in snapshot.tokens.sorted(by: { $0.key < $1.key }) {
+      page.sample(
+        "holdfast_tokens_total",
+        [("provider", series.provider), ("model", series.model), ("kind", series.kind)],
+        Double(count))
+    }
+    page.histograms(
+      "holdfast_request_duration_seconds", "From a request's head to the end of its answer.",
+      snapshot.durations)
+    page.histograms(
+      "holdfast_first_token_seconds", "From a request's head to the first piece of output.",
+      snapshot.firstTokens)
+    page.gauge("holdfast_spool_depth", "Rows accepted and not yet in the database.", Double(ledger.depth))
+    page.gauge(
+      "holdfast_spool_oldest_seconds", "Age of the oldest row that waits.",
+      ledger.oldest.map { Double(max(0, UTCInstant.now.milliseconds - $0.milliseconds)) / 1000 } ?? 0)
+    page.gauge("holdfast_spool_bytes", "Bytes of the spool in use.", Double(ledger.spool?.bytes ?? 0))
+    page.counter("holdfast_rows_accepted_total", "Usage rows accepted.", Double(ledger.accepted))
+    page.counter(
+      "holdfast_rows_refused_total", "Usage rows lost: the spool was full or failed.", Double(ledger.refused))
+    page.counter(
+      "holdfast_rows_invalid_total", "Usage rows refused because a value cannot be true.",
+      Double(ledger.invalid))
+    page.counter(
+      "holdfast_rows_unpriced_total", "Usage rows of models without a price.", Double(ledger.unpriced))
+    page.counter(
+      "holdfast_rows_unknown_total", "Usage rows whose usage the provider did not tell.",
+      Double(ledger.unknown))
+    if let file = ledger.file {
+      page.gauge("holdfast_usage_db_bytes", "Size of usage.db.", Double(file.bytes))
+      page.gauge("holdfast_usage_wal_bytes", "Size of usage.db-wal.", Double(file.walBytes))
+      page.gauge("holdfast_lane_waiting", "Writes waiting for their turn.", Double(file.waitingWrites))
+    }
+    page.gauge(
+      "holdfast_database_fault", "1 while usage.db cannot be opened or written.", ledger.fault == nil ? 0 : 1)
+    return page.text
+  }
+
+  private struct Page {
+    var text = ""
+
+    mutating func family(_ name: String, _ type: String, _ help: String) {
+      text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+    }
+
+    mutating func sample(_ name: String, _ labels: [(String, String)], _ value: Double) {
+      text += name
+      if !labels.isEmpty {
+        text += "{" + labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",") + "}"
+      }
+      text +=
+        " " + (value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)) + "\n"
+    }
+
+    mutating func gauge(_ name: String, _ help: String, _ value: Double) {
+      family(name, "gauge", help)
+      sample(name, [], value)
+    }
+
+    mutating func counter(_ name: String, _ help: String, _ value: Double) {
+      family(name, "counter", help)
+      sample(name, [], value)
+    }
+
+    mutating func histograms(_ name: String, _ help: String, _ all: [String: GatewayMetrics.Histogram]) {
+      family(name, "histogram", help)
+      for (provider, histogram) in all.sorted(by: { $0.key < $1.key }) {
+        var running: UInt64 = 0
+        for (bound, count) in zip(GatewayMetrics.Histogram.bounds, histogram.buckets) {
+          running += count
+          sample(name + "_bucket", [("provider", provider), ("le", String(bound))], Double(running))
+        }
+        sample(name + "_bucket", [("provider", provider), ("le", "+Inf")], Double(histogram.count))
+        sample(name + "_sum", [("provider", provider)], histogram.sum)
+        sample(name + "_count", [("provider", provider)], Double(histogram.count))
+      }
+    }
+
+    /// A label's value: backslash, quote and line feed are escaped; other control characters are dropped.
+    static func escaped(_ value: String) -> String {
+      var out = ""
+      for scalar in value.unicodeScalars {
+        switch scalar {
+        case "\\": out += "\\\\"
+        case "\"": out += "\\\""
+        case "\n": out += "\\n"
+        case _ where scalar.value < 0x20 || scalar.value == 0x7F: continue
+        default: out.unicodeScalars.append(scalar)
+        }
+      }
+      return out
+    }
+  }
+}
+
+extension GatewayMetrics.Series: Comparable {
+  static func < (left: Self, right: Self) -> Bool {
+    (left.provider, left.model, left.status) < (right.provider, right.model, right.status)
+  }
+}
+
+extension GatewayMetrics.TokenSeries: Comparable {
+  static func < (left: Self, right: Self) -> Bool {
+    (left.provider, left.model, left.kind) < (right.provider, right.model, right.kind)
+  }
+}

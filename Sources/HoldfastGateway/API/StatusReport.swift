@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastEngine
+public import HoldfastUsage
+
+/// What `holdfast status --json` and `/api/status` say.
+public struct StatusReport: Codable, Sendable {
+  /// One database of the home.
+  public struct Store: Codable, Sendable, Hashable {
+    /// Its short name, as in `usage`.
+    public var name: String
+    /// Where it is.
+    public var path: String
+    /// Its size.
+    public var bytes: Int64
+    /// The size of its write-ahead log.
+    public var walBytes: Int64
+
+    enum CodingKeys: String, CodingKey {
+      case name, path, bytes
+      case walBytes = "wal_bytes"
+    }
+  }
+
+  /// Rows that are accepted and not yet in the database.
+  public struct Spool: Codable, Sendable, Hashable {
+    /// How many.
+    public var depth: Int
+    /// When the oldest was accepted, in RFC 3339.
+    public var oldest: String?
+    /// Rows that were not accepted, because the spool was full or its disk failed.
+    public var refused: UInt64
+
+    /// Writes `oldest` as null where there is none.
+    public func encode(to encoder: any Encoder) throws {
+      var fields = encoder.container(keyedBy: CodingKeys.self)
+      try fields.encode(depth, forKey: .depth)
+      try fields.encode(oldest, forKey: .oldest)
+      try fields.encode(refused, forKey: .refused)
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case depth, oldest, refused
+    }
+  }
+
+  /// The search index.
+  public struct Search: Codable, Sendable, Hashable {
+    /// Messages not yet indexed; null while there is no index.
+    public var lag: Int64?
+
+    /// Writes `lag` as null where there is none.
+    public func encode(to encoder: any Encoder) throws {
+      var fields = encoder.container(keyedBy: CodingKeys.self)
+      try fields.encode(lag, forKey: .lag)
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case lag
+    }
+  }
+
+  /// How well things are.
+  public enum Health: String, Codable, Sendable {
+    /// All is well.
+    case ok
+    /// Requests are served and rows kept; something wants attention.
+    case degraded
+    /// Rows are being lost.
+    case failing
+  }
+
+  /// Something that wants attention.
+  public struct Finding: Codable, Sendable, Hashable {
+    /// A stable name.
+    public var code: String
+    /// `warning` or `error`.
+    public var severity: String
+    /// One sentence.
+    public var message: String
+  }
+
+  /// The daemon that serves the home, or nil.
+  public var daemon: DaemonDescription?
+  /// The home's databases.
+  public var stores: [Store]
+  /// The spool.
+  public var spool: Spool
+  /// The search index.
+  public var search: Search
+  /// How well things are.
+  public var health: Health
+  /// What wants attention.
+  public var findings: [Finding]
+
+  enum CodingKeys: String, CodingKey {
+    case daemon, stores, spool, search, health, findings
+  }
+
+  /// Writes `daemon` as null where there is none.
+  public func encode(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: CodingKeys.self)
+    try fields.encode(daemon, forKey: .daemon)
+    try fields.encode(stores, forKey: .stores)
+    try fields.encode(spool, forKey: .spool)
+    try fields.encode(search, forKey: .search)
+    try fields.encode(health, forKey: .health)
+    try fields.encode(findings, forKey: .findings)
+  }
+}
+
+extension StatusReport {
+  /// The report of a home.
+  ///
+  /// - Parameters:
+  ///   - home: the home directory.
+  ///   - daemon: the daemon that serves it, if any.
+  ///   - ledger: what the ledger says of itself; nil when none is open.
+  public init(home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?) {
+    self.daemon = daemon
+    stores = Self.stores(home)
+    search = Search(lag: nil)
+    spool = Spool(
+      depth: ledger?.depth ?? 0, oldest: ledger?.oldest?.description, refused: ledger?.refused ?? 0)
+    findings = ledger.map { Self.findings($0) } ?? []
+    health =
+      findings.contains { $0.severity == "error" } ? .failing : findings.isEmpty ? .ok : .degraded
+  }
+
+  private static func stores(_ home: String) -> [Store] {
+    ["sessions", "search", "usage", "state"].compactMap { name in
+      let path = "\(home)/\(name).db"
+      guard let bytes = FileSize.of(path) else { return nil }
+      return Store(name: name, path: path, bytes: bytes, walBytes: FileSize.of(path + "-wal") ?? 0)
+    }
+  }
+
+  private static func findings(_ ledger: UsageLedgerStatus) -> [Finding] {
+    var findings: [Finding] = []
+    if let spool = ledger.spool, let refusal = spool.lastRefusal {
+      findings.append(
+        spool.refused > 0
+          ? Finding(
+            code: "spool-refusing", severity: "error", message: "Rows are being lost: \(refusal.message)")
+          : Finding(
+            code: "spool-filling", severity: "warning", message: "The spool cannot grow: \(refusal.message)"))
+    }
+    if let fault = ledger.fault {
+      findings.append(
+        Finding(
+          code: "usage-\(fault.code)", severity: "warning",
+          message: "Rows wait in the spool: \(fault)"))
+    }
+    if let spool = ledger.spool, spool.damaged > 0 {
+      findings.append(
+        Finding(
+          code: "spool-damaged", severity: "warning",
+          message: "\(spool.damaged) damaged stretches in the spool were skipped; the rows in them are lost.")
+      )
+    }
+    if let spool = ledger.spool, spool.rejected > 0 {
+      findings.append(
+        Finding(
+          code: "rows-set-aside", severity: "warning",
+          message:
+            "\(spool.rejected) rows could not be stored and stand in holdfast_spool_rejected of usage.db."))
+    }
+    return findings
+  }
+}
