@@ -139,20 +139,3 @@ final class StateFileCore: Sendable {
     if !isComplete { try migrations.migrate(database) }
   }
 }
-
-extension WriteLane {
-  /// Waits for the turn up to `deadline`: polls, for the rare caller that has no queue of its own.
-  func enter(by deadline: ContinuousClock.Instant) throws(StoreError) {
-    var pause: UInt32 = 250
-    while try !tryEnter() {
-      guard ContinuousClock.now < deadline else {
-        let database = String(file.path.dropLast("-lane".utf8.count))
-        throw StoreError(
-          .deadline, "Opening \(database) waited for its turn and gave up; nothing was done, try again.",
-          path: database, holders: LockTable.holders(ofDatabaseAt: database))
-      }
-      usleep(pause)
-      pause = min(pause * 2, 5000)
-    }
-  }
-}
