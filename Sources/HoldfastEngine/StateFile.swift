@@ -103,6 +103,17 @@ public final class StateFile: Sendable {
     return try await core.writer.checkpoint(within: within ?? core.configuration.patience)
   }
 
+  /// The commits that become visible in the file from now on, made by any process.
+  ///
+  /// Commits that follow each other closely may come as one element; none is ever missed. Nothing is polled
+  /// while nobody writes, and no descriptor is opened on the file for it. The sequence ends when the last
+  /// handle of the file is closed.
+  public func changes() async throws -> AsyncStream<StateFileChange> {
+    try check()
+    let core = core
+    return try await BlockingThread.run(named: "hf-listen") { core.changeFeed.listen() }
+  }
+
   /// What can be said of the file without waiting for it.
   public func status() -> StateFileStatus {
     StateFileStatus(

@@ -17,6 +17,7 @@ final class StateFileCore: Sendable {
   let configuration: StateFileConfiguration
   let writer: Writer
   let readers: ReaderPool
+  let changeFeed: ChangeFeed
   /// Held last, released last: see ``FileGuard``.
   private let fileGuard: Monitor<FileGuard?>
 
@@ -59,6 +60,7 @@ final class StateFileCore: Sendable {
     self.pid = getpid()
     self.configuration = configuration
     self.readers = ReaderPool(path: path, configuration: configuration)
+    self.changeFeed = ChangeFeed(path: path, configuration: configuration)
     self.fileGuard = Monitor(fileGuard)
   }
 
@@ -70,6 +72,7 @@ final class StateFileCore: Sendable {
 
   /// Drains and closes, connections first, the guard last. Blocks.
   func close() {
+    changeFeed.close()
     readers.close()
     writer.close()
     fileGuard.withLock { $0 = nil }

@@ -54,6 +54,11 @@ final class WriteLane: Sendable {
     return true
   }
 
+  /// Says to whoever watches the lane's file that a commit has just become visible.
+  func markCommit() {
+    LaneNote(pid: getpid(), since: .now()).write(to: file.descriptor)
+  }
+
   /// Gives the turn to the next.
   func leave() {
     file.unlock(at: Self.turn)

@@ -220,6 +220,7 @@ final class Writer: Sendable {
     }
     do {
       try db.cachedStatement(sql: "COMMIT TRANSACTION").execute()
+      lane.markCommit()
       settle(batch.committed(), error: nil, &turn)
     } catch {
       rollback(db)
