@@ -24,6 +24,7 @@ final class ChangeFeed: Sendable {
     var signs = 0
     var isRunning = false
     var isClosed = false
+    var reopen = false
   }
 
   private let path: String
@@ -63,6 +64,12 @@ final class ChangeFeed: Sendable {
     case false?: break
     }
     return stream
+  }
+
+  /// Has the connection replaced: the path stands for other files now, which is a change too.
+  func reopen() {
+    monitor.withLock { $0.reopen = true }
+    monitor.signal()
   }
 
   /// Ends every listener's stream and the thread. Blocks until the thread's connection is closed.
@@ -106,6 +113,10 @@ final class ChangeFeed: Sendable {
         token == nil ? now + .milliseconds(250) : now < settledAt ? now + pause : now + .seconds(3600)
       let event: Wake? = monitor.wait(until: next) { state in
         if state.isClosed || state.listeners.isEmpty { return .stop }
+        if state.reopen {
+          state.reopen = false
+          return .reopen
+        }
         guard state.signs != seen else { return nil }
         seen = state.signs
         return .signs
@@ -123,6 +134,10 @@ final class ChangeFeed: Sendable {
           monitor.signal()
           return
         }
+      case .reopen:
+        try? connection?.close()
+        connection = nil
+        version = nil
       case .signs:
         settledAt = .now + Self.settling
         pause = .microseconds(200)
@@ -139,7 +154,7 @@ final class ChangeFeed: Sendable {
     }
   }
 
-  private enum Wake { case stop, signs }
+  private enum Wake { case stop, signs, reopen }
 
   private func look(_ connection: inout DatabaseQueue?, _ patience: BusyPatience) -> Int? {
     patience.wait(until: .now + .milliseconds(100))

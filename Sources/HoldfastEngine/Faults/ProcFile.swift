@@ -32,6 +32,11 @@
       names(in: "/proc").compactMap { Int32($0) }
     }
 
+    /// The descriptors this process has open.
+    static func descriptors() -> [Int32] {
+      names(in: "/proc/self/fd").compactMap { Int32($0) }
+    }
+
     /// The `lock:` lines of every file a process has open.
     static func lockLines(ofProcess pid: Int32) -> [Substring] {
       names(in: "/proc/\(pid)/fdinfo").flatMap { name in

@@ -15,9 +15,9 @@ final class FileGuard: Sendable {
   let file: LockFile
   let identity: FileIdentity
 
-  /// Opens the file, creating it empty with mode 0600 when there is none.
-  init(databasePath: String) throws(StoreError) {
-    file = try LockFile(path: databasePath)
+  /// Opens the file; if there is none and `creates` is true, makes it, empty and with mode 0600.
+  init(databasePath: String, creates: Bool) throws(StoreError) {
+    file = try LockFile(path: databasePath, creates: creates)
     guard let identity = FileIdentity(descriptor: file.descriptor) else {
       throw StoreError.opening(databasePath, errno: 0)
     }

@@ -11,15 +11,24 @@ final class ReaderPool: Sendable {
   private let path: String
   private let configuration: StateFileConfiguration
   private let threads: Monitor<Threads>
+  private let settle: @Sendable (ContinuousClock.Instant) throws -> Void
 
   private struct Threads {
     var running = 0
     var idle = 0
+    /// Raised when the connections open so far are to be replaced.
+    var epoch = 0
   }
 
-  init(path: String, configuration: StateFileConfiguration) {
+  /// - Parameter settle: has the writer open the file that is at the path now, by a deadline; called when
+  ///   it is not the one that was opened.
+  init(
+    path: String, configuration: StateFileConfiguration,
+    settle: @escaping @Sendable (ContinuousClock.Instant) throws -> Void
+  ) {
     self.path = path
     self.configuration = configuration
+    self.settle = settle
     let threads = Monitor(Threads())
     self.threads = threads
     let name = path.fileName
@@ -50,6 +59,11 @@ final class ReaderPool: Sendable {
     if start { BlockingThread.start(named: "hf-reader") { self.run() } }
   }
 
+  /// Has every connection replaced before its next read: the path stands for other files now.
+  func reopen() {
+    threads.withLock { $0.epoch += 1 }
+  }
+
   /// Refuses new reads, waits until the accepted ones are done, and closes the connections. Blocks.
   func close() {
     jobs.close()
@@ -58,14 +72,11 @@ final class ReaderPool: Sendable {
 
   private func run() {
     let patience = BusyPatience()
-    var connection: DatabaseQueue?
+    var connection: ReaderConnection?
     while let job = next() {
       patience.wait(until: job.deadline)
       do {
-        let queue =
-          try connection
-          ?? Connection.open(path, as: .reader, configuration: configuration, patience: patience)
-        connection = queue
+        let queue = try open(&connection, patience: patience, deadline: job.deadline)
         try queue.read { try job.run($0) }
         jobs.finish([job])
         job.succeed()
@@ -74,9 +85,31 @@ final class ReaderPool: Sendable {
         job.fail(describe(error))
       }
     }
-    try? connection?.close()
+    try? connection?.queue.close()
     threads.withLock { $0.running -= 1 }
     threads.signal()
+  }
+
+  /// A connection, and which files it was opened on.
+  private struct ReaderConnection {
+    var queue: DatabaseQueue
+    var epoch: Int
+    var database: FileIdentity?
+  }
+
+  /// The thread's connection to the file that is at the path now.
+  private func open(
+    _ connection: inout ReaderConnection?, patience: BusyPatience, deadline: ContinuousClock.Instant
+  ) throws -> DatabaseQueue {
+    if let connection, connection.database != FileIdentity(path: path) { try settle(deadline) }
+    let epoch = threads.withLock { $0.epoch }
+    if let known = connection, known.epoch == epoch { return known.queue }
+    try? connection?.queue.close()
+    connection = nil
+    let identity = FileIdentity(path: path)
+    let queue = try Connection.open(path, as: .reader, configuration: configuration, patience: patience)
+    connection = ReaderConnection(queue: queue, epoch: epoch, database: identity)
+    return queue
   }
 
   private func next() -> Job? {

@@ -30,6 +30,8 @@ class Job: @unchecked Sendable, Hashable {
     case alone
     /// With the turn to write held, but outside any transaction.
     case bare
+    /// Not run at all: the writer looks whether a -wal lost its name and saves it.
+    case look
   }
 
   final let deadline: ContinuousClock.Instant

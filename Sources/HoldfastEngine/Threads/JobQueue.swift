@@ -128,6 +128,13 @@ final class JobQueue: Sendable {
     }
   }
 
+  /// Takes every waiting job that `condition` accepts from the front on.
+  func takeAll(where condition: (Job) -> Bool) -> [Job] {
+    var jobs: [Job] = []
+    while let job = take(where: condition) { jobs.append(job) }
+    return jobs
+  }
+
   /// Waits for a job and takes it; nil when the queue is closed and empty.
   func takeNext() -> Job? {
     while awaitWork() == .work {

@@ -4,14 +4,21 @@ import GRDB
 
 /// Work that needs the turn to write but no transaction of ours: a checkpoint, migrations.
 class BareJob: Job, @unchecked Sendable {
-  init(patience: Duration) {
-    super.init(submitted: .now, patience: patience, style: .bare)
+  init(patience: Duration, style: Style = .bare) {
+    super.init(submitted: .now, patience: patience, style: style)
   }
 
   /// Runs it with the writer's connection, outside any transaction, and keeps its result.
   func run(on database: DatabaseQueue, _ checkpointer: inout Checkpointer) throws {
     fatalError("a job that runs nothing")
   }
+}
+
+/// A look at the file's names, asked for by the watch on them; nobody waits for it.
+final class LookJob: BareJob, @unchecked Sendable {
+  init(patience: Duration) { super.init(patience: patience, style: .look) }
+  override func succeed() {}
+  override func fail(_ error: any Error) {}
 }
 
 /// A bare job with a result.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CHoldfast
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -28,19 +29,33 @@ public final class LockFile: Sendable {
   public let path: String
   /// The descriptor, for reading and writing the file's few bytes; never closed by others.
   public let descriptor: Int32
+  private let isOpen = Atomic<Bool>(true)
 
-  /// Opens the file, making it with mode 0600 whatever the umask.
+  /// Opens the file, making it with mode 0600 whatever the umask if there is none and `creates` is true.
   ///
   /// A symbolic link at `path` is refused: whoever planted it would choose what is locked and written.
   /// - Throws: ``StoreError`` with code `permission` or `cannotOpen`.
-  public init(path: String) throws(StoreError) {
-    let opened = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+  public init(path: String, creates: Bool = true) throws(StoreError) {
+    let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (creates ? O_CREAT : 0)
+    let opened = unsafe open(path, flags, 0o600)
     guard opened >= 0 else { throw .opening(path, errno: errno) }
     self.path = path
     self.descriptor = opened
   }
 
-  deinit { _ = close(descriptor) }
+  deinit { close() }
+
+  /// Closes the file and gives its locks back; for owners to whom the moment matters. Later calls do nothing.
+  public func close() {
+    guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
+    #if canImport(Glibc)
+      _ = Glibc.close(descriptor)
+    #elseif canImport(Musl)
+      _ = Musl.close(descriptor)
+    #else
+      _ = Darwin.close(descriptor)
+    #endif
+  }
 
   /// Takes the lock if nobody is in the way.
   /// - Returns: whether it was granted.
@@ -60,6 +75,21 @@ public final class LockFile: Sendable {
   /// Gives the lock back.
   public func unlock(at start: Int64, length: Int64 = 1) {
     _ = chf_ofd_lock(descriptor, Int16(F_UNLCK), start, length)
+  }
+
+  /// Reads whole 64-bit words of the file, in host byte order; fewer at its end.
+  func read(words count: Int, at offset: Int64) -> [UInt64] {
+    var words = [UInt64](repeating: 0, count: count)
+    let got = unsafe words.withUnsafeMutableBytes {
+      unsafe pread(descriptor, $0.baseAddress, $0.count, off_t(offset))
+    }
+    return Array(words[..<(max(0, got) / 8)])
+  }
+
+  /// Writes 64-bit words in host byte order. They are notes between processes of one boot: a failure costs
+  /// the note, not data.
+  func write(words: [UInt64], at offset: Int64) {
+    _ = unsafe words.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset)) }
   }
 
   /// Whether somebody else's lock is in the way of one of `kind`.

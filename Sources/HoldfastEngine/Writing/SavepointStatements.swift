@@ -18,7 +18,8 @@ import GRDBSQLite
     unsafe rollback = try Self.prepare("ROLLBACK TO holdfast_caller", db)
   }
 
-  deinit {
+  /// Ends the statements; to be called once, before the connection is closed.
+  func finalize() {
     unsafe sqlite3_finalize(open)
     unsafe sqlite3_finalize(release)
     unsafe sqlite3_finalize(rollback)

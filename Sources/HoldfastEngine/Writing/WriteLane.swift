@@ -22,6 +22,8 @@ import CHoldfast
 final class WriteLane: Sendable {
   private static let queue: Int64 = 0
   private static let turn: Int64 = 1
+  /// Held shared by every process that has the database open.
+  private static let alive: Int64 = 2
   /// Behind the lock bytes: who holds the turn and since when. Read by those who wait; it means something
   /// only while the kernel says that the lock is held.
   static let noteOffset = 16
@@ -57,6 +59,17 @@ final class WriteLane: Sendable {
   /// Says to whoever watches the lane's file that a commit has just become visible.
   func markCommit() {
     LaneNote(pid: getpid(), since: .now()).write(to: file.descriptor)
+  }
+
+  /// Shows others, until the lane's file is closed, that this process has the database open.
+  func markAlive() {
+    // A shared lock that only the question below conflicts with, so it cannot be refused.
+    _ = try? file.tryLock(.shared, at: Self.alive)
+  }
+
+  /// Whether another process has the database open through the engine.
+  var othersAreAlive: Bool {
+    file.isBlocked(.exclusive, at: Self.alive)
   }
 
   /// Gives the turn to the next.

@@ -12,27 +12,31 @@ final class Writer: Sendable {
   let jobs: JobQueue
   private let configuration: StateFileConfiguration
   private let patience: BusyPatience
-  private let database: DatabaseQueue
-  private let thread = Monitor(ThreadState.idle)
+  private let migrations: Monitor<[DatabaseMigrator]>
+  private let thread: Monitor<ThreadState>
+  /// Called on the writer's thread after the path was found to stand for other files and reopened.
+  private let onReopen: @Sendable () -> Void
 
   private enum ThreadState {
     /// No job was ever submitted; no thread.
-    case idle
+    case idle(OpenedFile)
     case running
     case ended
   }
 
   init(
-    path: String, lane: WriteLane, database: DatabaseQueue, patience: BusyPatience,
-    configuration: StateFileConfiguration
+    path: String, lane: WriteLane, opened: sending OpenedFile, migrations: DatabaseMigrator,
+    patience: BusyPatience, configuration: StateFileConfiguration, onReopen: @escaping @Sendable () -> Void
   ) {
     self.path = path
     self.lane = lane
-    self.database = database
     self.patience = patience
     self.configuration = configuration
-    let name = path.fileName
+    self.onReopen = onReopen
+    self.migrations = Monitor([migrations])
+    thread = Monitor(.idle(opened))
     let starter = Starter()
+    let name = path.fileName
     jobs = JobQueue(
       deadlineError: { waited in
         StoreError(
@@ -51,34 +55,55 @@ final class Writer: Sendable {
   }
 
   private func startIfNeeded() {
-    let start = thread.withLock { state in
-      guard case .idle = state else { return false }
+    let opened: OpenedFile? = thread.withLock { state in
+      guard case .idle(let opened) = state else { return nil }
       state = .running
-      return true
+      return opened
     }
-    if start { BlockingThread.start(named: "hf-writer") { self.run() } }
+    guard let opened else { return }
+    // The file moves to the writer's thread for good: the state that held it has let go.
+    let box = Handover(opened)
+    BlockingThread.start(named: "hf-writer") { self.run(box.opened) }
+  }
+
+  /// Carries the opened file to the writer's thread; `@unchecked Sendable`: one thread made it and lets go,
+  /// another takes it, and the start of the second orders the two.
+  private final class Handover: @unchecked Sendable {
+    let opened: OpenedFile
+    init(_ opened: OpenedFile) { self.opened = opened }
   }
 
   /// Closes the queue, waits until every accepted job was served or told its deadline, and closes the
   /// connection. Blocks.
   func close() {
     jobs.close()
-    let neverStarted = thread.withLock { state in
-      guard case .idle = state else { return false }
-      state = .ended
-      return true
+    // The thread also looks whether the file is still in place, even if it never had anything to write.
+    startIfNeeded()
+    thread.wait { state in if case .ended = state { () } else { nil } }
+  }
+
+  /// Runs migrations in the queue. Blocks.
+  func migrate(with migrator: DatabaseMigrator) throws {
+    guard !migrator.migrations.isEmpty else { return }
+    let path = path
+    try performBare(by: .now + configuration.patience) { database in
+      try OpenedFile.migrate(database, with: migrator, path: path)
     }
-    if neverStarted {
-      try? database.close()
-    } else {
-      thread.wait { state in if case .ended = state { () } else { nil } }
+    migrations.withLock { known in
+      if !known.contains(where: { $0.migrations == migrator.migrations }) { known.append(migrator) }
     }
   }
 
-  /// Runs `body` on the writer's connection with the turn held, outside any transaction. Blocks.
-  func performBare(_ body: @escaping @Sendable (DatabaseQueue) throws -> Void) throws {
+  /// Has the file looked at, and opened anew if the path stands for another one. Blocks.
+  func settle(by deadline: ContinuousClock.Instant) throws {
+    try performBare(by: deadline) { _ in }
+  }
+
+  private func performBare(
+    by deadline: ContinuousClock.Instant, _ body: @escaping @Sendable (DatabaseQueue) throws -> Void
+  ) throws {
     let outcome = Monitor<Result<Void, any Error>?>(nil)
-    let job = BareValueJob<Void>(patience: configuration.patience) { database, _ in
+    let job = BareValueJob<Void>(patience: ContinuousClock.now.duration(to: deadline)) { database, _ in
       try body(database)
     } end: { result in
       outcome.withLock { $0 = result }
@@ -100,45 +125,82 @@ final class Writer: Sendable {
     }
   }
 
-  private func run() {
-    var checkpointer = Checkpointer(path: path, configuration: configuration)
-    let meter = CommitMeter()
+  // MARK: - The thread
+
+  private func run(_ opened: OpenedFile) {
+    var session: WriterSession?
+    var lastGuard = opened.fileGuard
     do {
-      let savepoints = try database.inDatabase { db in
-        meter.install(on: db)
-        return try SavepointStatements(db)
-      }
-      while jobs.awaitWork() == .work { takeTurn(meter, savepoints, &checkpointer) }
-      database.inDatabase { $0.remove(transactionObserver: meter) }
+      session = try WriterSession(opened, path: path, configuration: configuration)
     } catch {
-      // Three constant statements could not be prepared: no memory, or a connection that is no more.
-      while jobs.awaitWork() == .work { failWaiting(describe(error)) }
+      // Three constant statements could not be prepared: no memory, or a connection that is no more. The
+      // next turn opens the file anew.
+      opened.close()
     }
-    checkpointer.close()
-    try? database.close()
+    let watch = watchNames()
+    while jobs.awaitWork() == .work { takeTurn(&session, &lastGuard) }
+    if let watch { DirectoryWatch.names.cancel(watch) }
+    saveBeforeClosing(&session)
+    session?.close()
+    session = nil
+    // The last connection is closed, so the guard may go, and must before anybody can open the file again:
+    // its close drops the locks of every connection of the process.
+    lastGuard.file.close()
     thread.withLock { $0 = .ended }
     thread.signal()
   }
 
-  private func takeTurn(
-    _ meter: CommitMeter, _ savepoints: SavepointStatements, _ checkpointer: inout Checkpointer
-  ) {
+  /// Looks at the file when one of its names was touched, also while nobody writes: an idle process may be
+  /// the only one that still reaches a removed -wal.
+  private func watchNames() -> DirectoryWatch.Token? {
+    let name = path.fileName
+    return DirectoryWatch.names.subscribe(
+      directory: String(path.dropLast(name.utf8.count)), names: [name, name + "-wal", name + "-shm"]
+    ) { [weak self] in
+      guard let self else { return }
+      jobs.submit(LookJob(patience: configuration.patience))
+    }
+  }
+
+  private func takeTurn(_ session: inout WriterSession?, _ lastGuard: inout FileGuard) {
     do {
       try lane.enter()
     } catch {
       failWaiting(error)
       return
     }
-    let turn: Turn
-    switch jobs.nextStyle {
-    case nil: turn = Turn()  // every deadline passed while we queued
-    case .bare: turn = runBare(&checkpointer)
-    case .shared: turn = database.inDatabase { runTransaction($0, meter, savepoints, alone: false) }
-    case .alone: turn = database.inDatabase { runTransaction($0, meter, savepoints, alone: true) }
+    if jobs.nextStyle == .look {
+      let looks = jobs.takeAll { $0.style == .look }
+      // A replaced database is left to the next one who uses it; a -wal that lost its name cannot wait.
+      if session?.opened.generation.breach(ofDatabaseAt: path) == .walLost {
+        // Should it fail, the next turn tries again and has somebody to tell.
+        _ = try? wholeSession(&session, &lastGuard)
+      }
+      lane.leave()
+      tell(Turn(succeeded: looks))
+      return
     }
-    if checkpointer.isDue(walPages: meter.walPages) {
+    let ready: WriterSession
+    do {
+      ready = try wholeSession(&session, &lastGuard)
+    } catch {
+      lane.leave()
+      failWaiting(describe(error))
+      return
+    }
+    var turn: Turn
+    switch jobs.nextStyle {
+    case nil, .look: turn = Turn()  // every deadline passed while we queued
+    case .bare: turn = runBare(ready)
+    case .shared: turn = ready.database.inDatabase { runTransaction($0, ready, alone: false) }
+    case .alone: turn = ready.database.inDatabase { runTransaction($0, ready, alone: true) }
+    }
+    if !turn.succeeded.isEmpty, let breach = ready.opened.generation.breach(ofDatabaseAt: path) {
+      confirm(&turn, after: breach, &session, &lastGuard)
+    }
+    if let session, session.checkpointer.isDue(walPages: session.meter.walPages) {
       tell(turn)
-      checkpoint(&checkpointer)
+      checkpoint(session)
       lane.leave()
     } else {
       lane.leave()
@@ -165,9 +227,8 @@ final class Writer: Sendable {
 
   // MARK: - One transaction
 
-  private func runTransaction(
-    _ db: Database, _ meter: CommitMeter, _ savepoints: SavepointStatements, alone: Bool
-  ) -> Turn {
+  private func runTransaction(_ db: Database, _ session: WriterSession, alone: Bool) -> Turn {
+    let (meter, savepoints) = (session.meter, session.savepoints)
     var turn = Turn()
     patience.wait { [jobs] in jobs.waitingCount > 0 }
     do {
@@ -263,22 +324,106 @@ final class Writer: Sendable {
 
   // MARK: - Bare jobs
 
-  private func runBare(_ checkpointer: inout Checkpointer) -> Turn {
+  private func runBare(_ session: WriterSession) -> Turn {
     guard let job = jobs.take(where: { $0.style == .bare }) as? BareJob else { return Turn() }
     patience.wait(until: job.deadline)
     do {
-      try job.run(on: database, &checkpointer)
+      try job.run(on: session.database, &session.checkpointer)
       return Turn(succeeded: [job])
     } catch {
-      database.inDatabase(rollback)
+      session.database.inDatabase(rollback)
       return Turn(failed: [(job, describe(error))])
     }
   }
 
-  private func checkpoint(_ checkpointer: inout Checkpointer) {
+  private func checkpoint(_ session: WriterSession) {
     // A failed checkpoint loses nothing: the frames stay in the WAL and the next commit asks again.
     patience.wait(until: .now + .milliseconds(50))
-    _ = try? checkpointer.run(beside: database)
+    _ = try? session.checkpointer.run(beside: session.database)
+  }
+
+  // MARK: - Staying on the right file
+
+  /// The session for the files that are at the path now; opens it anew after a breach.
+  ///
+  /// The caller has the turn and no open transaction.
+  private func wholeSession(
+    _ session: inout WriterSession?, _ lastGuard: inout FileGuard
+  ) throws -> WriterSession {
+    if let session {
+      guard let breach = session.opened.generation.breach(ofDatabaseAt: path) else { return session }
+      _ = try heal(session, after: breach)
+    }
+    session?.close()
+    session = nil
+    let opened = try OpenedFile(
+      path: path, lane: lane, configuration: configuration, migrations: migrations.withLock { $0 },
+      patience: patience, deadline: .now + configuration.patience, replacing: lastGuard)
+    lastGuard = opened.fileGuard
+    let fresh = try WriterSession(opened, path: path, configuration: configuration)
+    session = fresh
+    onReopen()
+    return fresh
+  }
+
+  /// A batch was committed, and then the files turned out not to be those at the path: nobody has been told
+  /// yet. What was saved into the database is acknowledged; what nobody will ever see is run again.
+  private func confirm(
+    _ turn: inout Turn, after breach: Generation.Breach, _ session: inout WriterSession?,
+    _ lastGuard: inout FileGuard
+  ) {
+    guard let broken = session else { return }
+    let committed = turn.succeeded
+    do {
+      let saved = try heal(broken, after: breach)
+      broken.close()
+      session = nil
+      if !saved {
+        turn.succeeded = []
+        jobs.putBack(committed, as: nil)
+      }
+      // At once, so that the readers leave the old files too. Should it fail, the next turn says why.
+      _ = try? wholeSession(&session, &lastGuard)
+    } catch {
+      turn.succeeded = []
+      turn.failed += committed.map { ($0, describe(error, outcome: .unknown)) }
+    }
+  }
+
+  /// Saves what only this session still reaches.
+  /// - Returns: whether everything it committed is in the database at the path.
+  private func heal(_ session: WriterSession, after breach: Generation.Breach) throws -> Bool {
+    let rescue = WALRescue(path: path, generation: session.opened.generation)
+    switch breach {
+    case .databaseGone:
+      throw StoreError(
+        .replaced,
+        """
+        \(path.fileName) is no longer where it was opened; it was not created anew: put it back, or stop this \
+        program and start it again with the right home.
+        """, path: path)
+    case .databaseReplaced:
+      rescue.setAsideSidecars()
+      return false
+    case .walLost:
+      session.checkpointer.close()
+      let outcome = try rescue.run(
+        through: session.database, recorded: lane.recordedGeneration, deadline: .now + .seconds(5))
+      return outcome == .folded
+    }
+  }
+
+  /// The connection is about to go, and with it the last way to a -wal that lost its name.
+  private func saveBeforeClosing(_ session: inout WriterSession?) {
+    guard let open = session, open.opened.generation.breach(ofDatabaseAt: path) == .walLost else { return }
+    do {
+      try lane.enter()
+      defer { lane.leave() }
+      if open.opened.generation.breach(ofDatabaseAt: path) == .walLost { _ = try heal(open, after: .walLost) }
+    } catch {
+      // Nobody waits any more who could be told; the frames go with the descriptor.
+      return
+    }
   }
 }
 

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A database opened by the open protocol: its guard, the writer's connection, and which files they are.
+final class OpenedFile {
+  let fileGuard: FileGuard
+  let database: DatabaseQueue
+  let generation: Generation
+
+  /// Opens the database, on the calling thread, which has the turn.
+  ///
+  /// In the lane, so that of many first openers exactly one creates the file, puts it in WAL mode and
+  /// migrates it (rows A04, A05, A15): the header is judged before SQLite sees the file, the busy handler
+  /// is the first thing every connection gets, and a mode that is already right is read, not set again.
+  ///
+  /// - Parameter earlier: what the process had open at this path before, when it opens it anew. Its guard is
+  ///   kept if the database is the same file: closing it would drop the locks of every connection. A file
+  ///   that is gone by then is not created anew (row C17).
+  init(
+    path: String, lane: WriteLane, configuration: StateFileConfiguration, migrations: [DatabaseMigrator],
+    patience: BusyPatience, deadline: ContinuousClock.Instant, replacing earlier: FileGuard? = nil
+  ) throws {
+    let fileGuard: FileGuard
+    if let earlier, earlier.isInPlace {
+      fileGuard = earlier
+    } else {
+      fileGuard = try FileGuard(databasePath: path, creates: earlier == nil)
+    }
+    let header = fileGuard.header
+    try Self.judge(header, path: path)
+    patience.wait(until: deadline)
+    do {
+      let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
+      do {
+        if header != .wal { try Self.putInWALMode(database) }
+        let isWAL = try database.inDatabase { db in
+          // The read makes SQLite open the -wal and the -shm, which are looked at below.
+          _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema")
+          return try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal"
+        }
+        if isWAL { try Self.protect(fileGuard, deadline: deadline) }
+        for migrator in migrations { try Self.migrate(database, with: migrator, path: path) }
+        guard let generation = Generation.current(ofDatabaseAt: path, inWALMode: isWAL),
+          generation.database == fileGuard.identity
+        else { throw StoreError.replacedWhileOpening(path) }
+        lane.record(generation)
+        self.generation = generation
+      } catch {
+        try? database.close()
+        throw error
+      }
+      self.database = database
+      self.fileGuard = fileGuard
+    } catch let error as DatabaseError {
+      var described = StoreError(error, path: path, doing: "Opening")
+      if described.code == .deadline { described.holders = LockTable.holders(ofDatabaseAt: path) }
+      throw described
+    }
+  }
+
+  /// Closes the connection, not the guard: that must outlive every connection of the process.
+  func close() {
+    // A connection that does not close cleanly has unfinalised statements; it goes with its last reference.
+    try? database.close()
+  }
+
+  private static func judge(_ header: DatabaseHeader, path: String) throws(StoreError) {
+    let name = path.fileName
+    switch header {
+    case .wal, .rollback: return
+    case .empty:
+      guard let orphan = fileSize(path + "-wal"), orphan > 0 else { return }
+      throw StoreError(
+        .damaged,
+        """
+        \(name) is empty but \(name)-wal beside it holds \(orphan) bytes, so the database was truncated: keep both \
+        files as they are and run `holdfast doctor` on it.
+        """, path: path)
+    case .foreign:
+      throw StoreError(
+        .notADatabase,
+        """
+        \(name) does not begin like an SQLite database, so it was not opened and nothing was changed: keep it and \
+        its -wal as they are and run `holdfast doctor` on it.
+        """, path: path)
+    }
+  }
+
+  /// The mode is changed only where nobody else has the file: SQLite needs it exclusively for that, and
+  /// says so at once when it does not get it. A file that others keep open in rollback mode is used as it
+  /// is, and the next opening tries again (row B13).
+  private static func putInWALMode(_ database: DatabaseQueue) throws {
+    try database.inDatabase { db in
+      do {
+        _ = try String.fetchOne(db, sql: "PRAGMA journal_mode = WAL")
+      } catch let error as DatabaseError where ResultClass(error) == .lock {
+        return
+      }
+    }
+  }
+
+  private static func protect(_ fileGuard: FileGuard, deadline: ContinuousClock.Instant) throws(StoreError) {
+    while try !fileGuard.protectWAL() {
+      guard ContinuousClock.now < deadline else {
+        throw StoreError(
+          .deadline,
+          "Opening \(fileGuard.file.path.fileName) waited for a program that has it exclusively; try again.",
+          path: fileGuard.file.path, holders: LockTable.holders(ofDatabaseAt: fileGuard.file.path))
+      }
+      usleep(2000)
+    }
+  }
+
+  /// Runs the migrations that are missing. They are re-read here, in the lane, so of many openers one runs
+  /// them; each is one transaction.
+  static func migrate(_ database: DatabaseQueue, with migrations: DatabaseMigrator, path: String) throws {
+    guard !migrations.migrations.isEmpty else { return }
+    let (isComplete, isNewer) = try database.inDatabase { db in
+      (try migrations.hasCompletedMigrations(db), try migrations.hasBeenSuperseded(db))
+    }
+    guard !isNewer else {
+      throw StoreError(
+        .newerSchema,
+        "\(path.fileName) was written by a newer version of Holdfast, so it was left alone: upgrade this program.",
+        path: path)
+    }
+    if !isComplete { try migrations.migrate(database) }
+  }
+}
+
+extension StoreError {
+  static func replacedWhileOpening(_ path: String) -> StoreError {
+    StoreError(
+      .replaced,
+      "\(path.fileName) was moved or replaced while it was being opened; nothing was done, try again.",
+      path: path)
+  }
+}
