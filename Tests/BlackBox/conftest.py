@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ import pytest
 from fake_upstream import FakeUpstream
 from program import PROGRAM, Daemon, Home
 from wire import ordinary
+
+
+# Everything here is on loopback, whatever proxy the machine has for the rest.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 
 def pytest_sessionstart() -> None:
@@ -50,7 +55,8 @@ def daemon(module_home: Home, upstream: FakeUpstream) -> Iterator[Daemon]:
     module_home.configure(providers=providers(upstream))
     running = module_home.serve()
     yield running
-    running.stop()
+    assert running.process.poll() is None, f"the daemon ended during the tests: {running.errors[-20:]}"
+    assert running.stop() == 0
 
 
 @pytest.fixture

@@ -170,10 +170,10 @@ class Daemon:
             self.process.send_signal(signal.SIGTERM)
         return self.wait(within)
 
-    def stop(self) -> None:
+    def stop(self) -> int:
         """The end of a test: politely, and by force when that hangs."""
         try:
-            self.terminate()
+            return self.terminate()
         except subprocess.TimeoutExpired:
             self.kill()
             raise
