@@ -16,7 +16,6 @@ from fake_upstream import FakeUpstream
 from program import PROGRAM, Daemon, Home
 from wire import ordinary
 
-
 # Everything here is on loopback, whatever proxy the machine has for the rest.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
