@@ -91,6 +91,8 @@ let package = Package(
       dependencies: [
         "HoldfastEngine", "HoldfastUsage", "HoldfastGateway", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: house),
     // Built with everything else, so that the example cannot rot.

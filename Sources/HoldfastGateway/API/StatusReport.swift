@@ -78,6 +78,13 @@ public struct StatusReport: Codable, Sendable {
     public var severity: String
     /// One sentence.
     public var message: String
+
+    /// Makes a finding.
+    public init(code: String, severity: String, message: String) {
+      self.code = code
+      self.severity = severity
+      self.message = message
+    }
   }
 
   /// The daemon that serves the home, or nil.

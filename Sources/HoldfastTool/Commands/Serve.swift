@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import HoldfastGateway
+import HoldfastUsage
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+/// `holdfast serve`: the gateway.
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run the gateway: proxy, API and page on one port.",
+    discussion: """
+      Examples:
+        holdfast serve
+        holdfast serve --port 0                 pick a free port and print it
+        ANTHROPIC_BASE_URL=http://127.0.0.1:4141 claude
+        OPENAI_BASE_URL=http://127.0.0.1:4141/v1 python app.py
+
+      It prints “holdfast listening on http://HOST:PORT” once it accepts. SIGTERM or Ctrl-C lets running streams finish,
+      writes what is left, and ends it.
+      """)
+
+  @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")
+  var host = "127.0.0.1"
+
+  @Option(name: .long, help: "The port to listen on; 0 picks one.")
+  var port = 4141
+
+  @Option(
+    name: .long, help: ArgumentHelp("How long running streams may go on after SIGTERM.", valueName: "seconds")
+  )
+  var drain = 30
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard (0...65535).contains(port) else { throw ValidationError("--port must be from 0 to 65535.") }
+    guard (0...86_400).contains(drain) else {
+      throw ValidationError("--drain must be from 0 to 86400 seconds.")
+    }
+  }
+
+  func run() async throws {
+    let home = common.resolvedHome
+    try home.make()
+    var configuration = try home.configuration()
+    configuration.host = host
+    configuration.port = port
+    configuration.drainTimeout = .seconds(drain)
+    try configuration.validate()
+    let rates = try configuration.rates()
+
+    Log.bootstrap()
+    Process.raiseFileLimit()
+    let lock = try DaemonLock.acquire(home: home.path)
+    let ledger = try await SQLiteUsageLedger.open(home: home.path, rates: rates)
+    let logger = Logger(label: "holdfast")
+    let isJSON = common.json
+    let gateway = Gateway(configuration: configuration, ledger: ledger, lock: lock, logger: logger) {
+      host, port in
+      let literal = host.contains(":") ? "[\(host)]" : host
+      let url = "http://\(literal):\(port)"
+      // Whoever started it may not read this; the daemon serves all the same.
+      _ = Console.tryPrint(isJSON ? #"{"listening":"\#(url)"}"# : "holdfast listening on \(url)")
+    }
+    // Stopped in the reverse order: first the gateway, then the ledger it writes to.
+    var group = ServiceGroupConfiguration(
+      services: [
+        .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
+        .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
+      ],
+      gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
+    group.maximumGracefulShutdownDuration = .seconds(drain + 30)
+    do {
+      try await ServiceGroup(configuration: group).run()
+    } catch {
+      await ledger.close(within: .seconds(1))
+      throw error
+    }
+    withExtendedLifetime(lock) {}
+  }
+}
+
+/// Keeps the ledger until the gateway has ended, then lands what it holds.
+private struct LedgerService: Service {
+  let ledger: SQLiteUsageLedger
+  let logger: Logger
+
+  func run() async throws {
+    // Also over when the group is cancelled, after another service has failed.
+    try? await gracefulShutdown()
+    await ledger.close(within: .seconds(10))
+    let status = await ledger.status()
+    if status.depth > 0 {
+      logger.warning(
+        "rows wait in the spool; they land when the home is next served",
+        metadata: [
+          "rows": "\(status.depth)", "reason": "\(status.fault.map(String.init(describing:)) ?? "none")",
+        ])
+    }
+  }
+}
+
+/// Logs go to standard error; standard output is for what scripts read.
+private enum Log {
+  static func bootstrap() {
+    let environment = Process.environment
+    let name = environment["HOLDFAST_LOG_LEVEL"] ?? environment["LOG_LEVEL"] ?? "notice"
+    let level = Logger.Level(rawValue: name.lowercased()) ?? .notice
+    LoggingSystem.bootstrap { label in
+      var handler = StreamLogHandler.standardError(label: label)
+      handler.logLevel = level
+      return handler
+    }
+  }
+
+  /// For libraries whose notices say nothing a user needs.
+  static var quiet: Logger {
+    var logger = Logger(label: "holdfast.services")
+    logger.logLevel = max(logger.logLevel, .error)
+    return logger
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import HoldfastGateway
+import HoldfastUsage
+
+/// `holdfast status`: the daemon, the files, what waits.
+struct Status: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show the daemon, the databases, what waits to be written, and how well things are.",
+    discussion: """
+      Examples:
+        holdfast status
+        holdfast status --json | jq .health
+
+      Without a daemon it tells what the files tell, and lands rows that a process killed earlier has left.
+      """)
+
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    let report = try await Self.report(common.resolvedHome)
+    Console.print(common.json ? try JSONLine.text(report) : Self.text(report))
+  }
+
+  private static func report(_ home: Home) async throws -> StatusReport {
+    if let daemon = DaemonLock.holder(home: home.path) {
+      // Only for its token: a configuration that has become wrong since is no reason not to look.
+      let token = try? home.configuration().token
+      if let report = await DaemonClient.status(of: daemon, token: token) { return report }
+      var report = StatusReport(home: home.path, daemon: daemon, ledger: nil)
+      report.health = .degraded
+      report.findings.append(
+        StatusReport.Finding(
+          code: "daemon-silent", severity: "warning",
+          message: "The daemon (pid \(daemon.pid)) does not answer on its port."))
+      return report
+    }
+    guard home.hasSpooledFiles else { return StatusReport(home: home.path, daemon: nil, ledger: nil) }
+    let ledger = try await SQLiteUsageLedger.open(home: home.path)
+    try? await ledger.flush(within: .seconds(2))
+    let status = await ledger.status()
+    await ledger.close(within: .seconds(1))
+    return StatusReport(home: home.path, daemon: nil, ledger: status)
+  }
+
+  private static func text(_ report: StatusReport) -> String {
+    var lines: [String] = []
+    if let daemon = report.daemon {
+      let place = daemon.port.map { "http://\(daemon.host ?? "127.0.0.1"):\($0)" } ?? "starting"
+      lines.append("daemon   \(place), pid \(daemon.pid), since \(daemon.since)")
+    } else {
+      lines.append("daemon   not running")
+    }
+    let color: Console.Color =
+      switch report.health {
+      case .ok: .green
+      case .degraded: .yellow
+      case .failing: .red
+      }
+    lines.append("health   \(Console.colored(report.health.rawValue, color))")
+    let oldest = report.spool.oldest.map { ", the oldest since \($0)" } ?? ""
+    lines.append(
+      "spool    \(Amount.count(report.spool.depth)) waiting\(oldest), \(Amount.count(report.spool.refused)) refused"
+    )
+    for store in report.stores {
+      lines.append(
+        "\(store.name.padded(to: 8)) \(Amount.bytes(store.bytes)) + \(Amount.bytes(store.walBytes)) WAL  "
+          + Console.dim(store.path))
+    }
+    for finding in report.findings {
+      lines.append(
+        Console.colored(finding.severity, finding.severity == "error" ? .red : .yellow)
+          + "  \(finding.message)")
+    }
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension String {
+  fileprivate func padded(to width: Int) -> String {
+    self + String(repeating: " ", count: max(0, width - count))
+  }
+}

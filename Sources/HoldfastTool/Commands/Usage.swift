@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+/// `holdfast usage …`: the ledger.
+struct Usage: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "What requests used and what they cost.",
+    discussion: """
+      Examples:
+        holdfast usage report --since 30d --by day
+        holdfast usage record --jsonl rows.jsonl
+      """,
+    subcommands: [UsageReport.self, UsageRecord.self])
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+/// The command-line tool.
+@main
+struct Holdfast: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "holdfast",
+    abstract: "The state layer of AI agents: a gateway that records every request, and its ledger.",
+    discussion: """
+      Examples:
+        holdfast serve                          proxy, API and page on http://127.0.0.1:4141
+        holdfast usage report --by model        what the last 7 days cost
+        holdfast status                         the daemon, the files, what waits to be written
+
+      Data lives in ~/.holdfast, or where --home or HOLDFAST_HOME says.
+      """,
+    version: Version.text,
+    subcommands: [Serve.self, Status.self, Usage.self])
+
+  static func main() async {
+    // A reader that has gone away is no error of ours: writes say so, and the tool leaves quietly.
+    Process.ignoreBrokenPipes()
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    if arguments == ["--version"] {
+      Console.print(Version.text)
+      return
+    }
+    do {
+      var command = try parseAsRoot(arguments)
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      leave(error)
+    }
+  }
+
+  private static func leave(_ error: any Error) -> Never {
+    if let failure = Failure(error) {
+      Console.printError(failure.message)
+      Process.leave(failure.code)
+    }
+    // Usage errors (64), help and completion scripts.
+    exit(withError: error)
+  }
+}
+
+/// What this program is called in the field.
+enum Version {
+  static let number = "0.1.0"
+  static let text = "holdfast \(number)"
+}
