@@ -129,6 +129,13 @@ public final class StateFile: Sendable {
     LockTable.holders(ofDatabaseAt: core.path)
   }
 
+  /// Who has a read transaction open and so keeps the WAL from starting over.
+  ///
+  /// Reads the kernel's lock table, which takes milliseconds. Empty where the system does not tell.
+  public func walReaders() -> [LockHolder] {
+    LockTable.walReaders(ofDatabaseAt: core.path)
+  }
+
   /// Ends this handle. The last one of the process drains: every accepted write is committed or its caller
   /// told, before this returns. Closing twice does nothing.
   public func close() async {

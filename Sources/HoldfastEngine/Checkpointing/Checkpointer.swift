@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
+import Logging
+
+/// The engine's log: one line an event, with metadata; never a value out of a database.
+let engineLog = Logger(label: "holdfast.engine")
 
 /// What a checkpoint did.
 public struct CheckpointReport: Hashable, Sendable {
@@ -27,12 +31,20 @@ struct Checkpointer {
   private var queue: DatabaseQueue?
   /// WAL size in pages at which the next checkpoint is due.
   private var dueAt: Int
+  /// WAL size in pages from which a reader that pins it is named again.
+  private var warnAt: Int
+  /// SQLite's default. Only the moment of a warning hangs on it.
+  private static let assumedPageSize = 4096
+
+  /// When to try again if nobody writes until then.
+  private(set) var nextTry: ContinuousClock.Instant?
 
   init(path: String, configuration: StateFileConfiguration) {
     self.path = path
     self.configuration = configuration
     self.patience = BusyPatience()
     self.dueAt = configuration.checkpointPages
+    self.warnAt = configuration.walSizeLimit / Self.assumedPageSize
   }
 
   /// Whether a checkpoint is due with the WAL at this many pages.
@@ -58,7 +70,26 @@ struct Checkpointer {
       walPages: max(0, Int(result.walFrameCount)), foldedPages: max(0, Int(result.checkpointedFrameCount)))
     // Whatever is left is needed by a reader; looking again after every commit would be work for nothing.
     dueAt = report.walPages + configuration.checkpointPages
+    noteProgress(report)
     return report
+  }
+
+  private mutating func noteProgress(_ report: CheckpointReport) {
+    guard !report.isComplete else {
+      nextTry = nil
+      warnAt = configuration.walSizeLimit / Self.assumedPageSize
+      return
+    }
+    nextTry = .now + .seconds(1)
+    guard report.walPages > warnAt else { return }
+    warnAt = report.walPages * 2
+    let readers = LockTable.walReaders(ofDatabaseAt: path)
+    engineLog.warning(
+      "a reader keeps the WAL from being folded back",
+      metadata: [
+        "file": "\(path.fileName)", "wal_pages": "\(report.walPages)",
+        "readers": .array(readers.map { "\($0)" }),
+      ])
   }
 
   mutating func close() {

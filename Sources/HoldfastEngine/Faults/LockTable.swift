@@ -27,6 +27,16 @@ public enum LockTable {
   }
 }
 
+extension LockTable {
+  /// The processes with a read transaction open, which keep the WAL of the database at `path` from being
+  /// folded back and so from starting over (row A12).
+  public static func walReaders(ofDatabaseAt path: String) -> [LockHolder] {
+    let marks = locks(ofDatabaseAt: path).map(\.holder).filter { $0.lock.hasPrefix("a read transaction") }
+    var seen: Set<LockHolder> = []
+    return marks.filter { seen.insert($0).inserted }
+  }
+}
+
 #if os(Linux)
   extension LockTable {
     static func locks(ofDatabaseAt path: String) -> [(holder: LockHolder, mode: KernelLock.Mode)] {

@@ -30,28 +30,21 @@ final class StateFileCore: Sendable {
       path: path, lane: lane, configuration: configuration, migrations: [migrations], patience: patience,
       deadline: deadline)
     lane.markAlive()
-    let link = WriterLink()
-    let readers = ReaderPool(path: path, configuration: configuration) { try link.writer?.settle(by: $0) }
     let changeFeed = ChangeFeed(path: path, configuration: configuration)
-    self.path = path
-    self.pid = getpid()
-    self.configuration = configuration
-    self.readers = readers
-    self.changeFeed = changeFeed
-    self.writer = Writer(
+    let writer = Writer(
       path: path, lane: lane, opened: opened, migrations: migrations, patience: patience,
-      configuration: configuration
-    ) {
+      configuration: configuration)
+    let readers = ReaderPool(path: path, configuration: configuration, writer: writer)
+    writer.onReopen {
       readers.reopen()
       changeFeed.reopen()
     }
-    link.writer = writer
-  }
-
-  /// The way from the readers to the writer, which is made after them and closed after them;
-  /// `@unchecked Sendable`: set once, before either is shared.
-  private final class WriterLink: @unchecked Sendable {
-    weak var writer: Writer?
+    self.path = path
+    self.pid = getpid()
+    self.configuration = configuration
+    self.writer = writer
+    self.readers = readers
+    self.changeFeed = changeFeed
   }
 
   /// Takes the turn at a moment when the living openers of the file agree with what is on disk.

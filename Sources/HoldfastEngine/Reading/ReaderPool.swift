@@ -5,13 +5,15 @@ import GRDB
 /// A bounded number of read-only connections to one file, each with a thread of its own.
 ///
 /// A read sees one snapshot, never waits for a writer in WAL mode, and is never run on the cooperative pool.
-/// A connection that could not be opened is tried again by the next read: nothing is sticky (row A06).
+/// A connection that could not be opened is tried again by the next read: nothing is sticky (row A06). When
+/// the process is short of descriptors, or has as many readers as it may, the read goes through the writer's
+/// connection instead of failing (row B08). A reader idle for half a minute closes.
 final class ReaderPool: Sendable {
   let jobs: JobQueue
   private let path: String
   private let configuration: StateFileConfiguration
   private let threads: Monitor<Threads>
-  private let settle: @Sendable (ContinuousClock.Instant) throws -> Void
+  private let writer: any ReadFallback
 
   private struct Threads {
     var running = 0
@@ -20,15 +22,10 @@ final class ReaderPool: Sendable {
     var epoch = 0
   }
 
-  /// - Parameter settle: has the writer open the file that is at the path now, by a deadline; called when
-  ///   it is not the one that was opened.
-  init(
-    path: String, configuration: StateFileConfiguration,
-    settle: @escaping @Sendable (ContinuousClock.Instant) throws -> Void
-  ) {
+  init(path: String, configuration: StateFileConfiguration, writer: any ReadFallback) {
     self.path = path
     self.configuration = configuration
-    self.settle = settle
+    self.writer = writer
     let threads = Monitor(Threads())
     self.threads = threads
     let name = path.fileName
@@ -76,8 +73,11 @@ final class ReaderPool: Sendable {
     while let job = next() {
       patience.wait(until: job.deadline)
       do {
-        let queue = try open(&connection, patience: patience, deadline: job.deadline)
-        try queue.read { try job.run($0) }
+        if let queue = try open(&connection, patience: patience, deadline: job.deadline) {
+          try queue.read { try job.run($0) }
+        } else {
+          try writer.read(by: job.deadline) { try job.run($0) }
+        }
         jobs.finish([job])
         job.succeed()
       } catch {
@@ -85,9 +85,11 @@ final class ReaderPool: Sendable {
         job.fail(describe(error))
       }
     }
-    try? connection?.queue.close()
+    drop(&connection)
     threads.withLock { $0.running -= 1 }
     threads.signal()
+    // A read submitted while this thread still counted as idle found no reason to start another.
+    if jobs.waitingCount > 0 { startIfNeeded() }
   }
 
   /// A connection, and which files it was opened on.
@@ -97,25 +99,40 @@ final class ReaderPool: Sendable {
     var database: FileIdentity?
   }
 
-  /// The thread's connection to the file that is at the path now.
+  /// The thread's connection to the file that is at the path now; nil when there can be none.
   private func open(
     _ connection: inout ReaderConnection?, patience: BusyPatience, deadline: ContinuousClock.Instant
-  ) throws -> DatabaseQueue {
-    if let connection, connection.database != FileIdentity(path: path) { try settle(deadline) }
+  ) throws -> DatabaseQueue? {
+    if let connection, connection.database != FileIdentity(path: path) { try writer.settle(by: deadline) }
     let epoch = threads.withLock { $0.epoch }
     if let known = connection, known.epoch == epoch { return known.queue }
-    try? connection?.queue.close()
+    drop(&connection)
+    guard ReaderBudget.take() else { return nil }
+    do {
+      let identity = FileIdentity(path: path)
+      let queue = try Connection.open(path, as: .reader, configuration: configuration, patience: patience)
+      connection = ReaderConnection(queue: queue, epoch: epoch, database: identity)
+      return queue
+    } catch {
+      ReaderBudget.giveBack()
+      // With no descriptor left SQLite says CANTOPEN, for the database or for a sidecar.
+      if let error = error as? DatabaseError, ResultClass(error) == .cannotOpen { return nil }
+      throw error
+    }
+  }
+
+  private func drop(_ connection: inout ReaderConnection?) {
+    guard let known = connection else { return }
+    // A reader's close writes nothing; should it fail, the handle goes with its last reference.
+    try? known.queue.close()
     connection = nil
-    let identity = FileIdentity(path: path)
-    let queue = try Connection.open(path, as: .reader, configuration: configuration, patience: patience)
-    connection = ReaderConnection(queue: queue, epoch: epoch, database: identity)
-    return queue
+    ReaderBudget.giveBack()
   }
 
   private func next() -> Job? {
     threads.withLock { $0.idle += 1 }
     defer { threads.withLock { $0.idle -= 1 } }
-    return jobs.takeNext()
+    return jobs.takeNext(until: .now + .seconds(30))
   }
 
   private func describe(_ error: any Error) -> any Error {

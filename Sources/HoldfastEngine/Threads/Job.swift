@@ -30,6 +30,8 @@ class Job: @unchecked Sendable, Hashable {
     case alone
     /// With the turn to write held, but outside any transaction.
     case bare
+    /// On the writer's connection, but without the turn: a read for which there is no connection of its own.
+    case reading
     /// Not run at all: the writer looks whether a -wal lost its name and saves it.
     case look
   }

@@ -19,6 +19,8 @@ final class JobQueue: Sendable {
   /// What a serving thread gets.
   enum Turn {
     case work
+    /// The time is up and there is nothing to do.
+    case idle
     case closed
   }
 
@@ -102,12 +104,14 @@ final class JobQueue: Sendable {
     return next
   }
 
-  /// Waits until a job waits, or the queue is closed and empty.
-  func awaitWork() -> Turn {
-    monitor.wait { state in
+  /// Waits until a job waits, the queue is closed and empty, or the time is up.
+  func awaitWork(until time: ContinuousClock.Instant? = nil) -> Turn {
+    let look: (inout State) -> Turn? = { state in
       if state.waiting > 0 { return .work }
       return state.isClosed ? .closed : nil
     }
+    guard let time else { return monitor.wait(look) }
+    return monitor.wait(until: time, look) ?? .idle
   }
 
   /// Takes the next waiting job, if `condition` accepts it.
@@ -135,9 +139,9 @@ final class JobQueue: Sendable {
     return jobs
   }
 
-  /// Waits for a job and takes it; nil when the queue is closed and empty.
-  func takeNext() -> Job? {
-    while awaitWork() == .work {
+  /// Waits for a job and takes it; nil when the queue is closed and empty, or the time is up.
+  func takeNext(until time: ContinuousClock.Instant) -> Job? {
+    while awaitWork(until: time) == .work {
       if let job = take() { return job }
     }
     return nil

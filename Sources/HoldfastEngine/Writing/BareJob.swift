@@ -30,12 +30,13 @@ final class BareValueJob<Value: Sendable>: BareJob, @unchecked Sendable {
   private var result: Value?
 
   init(
-    patience: Duration, _ body: @escaping @Sendable (DatabaseQueue, inout Checkpointer) throws -> Value,
+    patience: Duration, style: Style = .bare,
+    _ body: @escaping @Sendable (DatabaseQueue, inout Checkpointer) throws -> Value,
     end: @escaping @Sendable (Result<Value, any Error>) -> Void
   ) {
     self.body = body
     self.end = end
-    super.init(patience: patience)
+    super.init(patience: patience, style: style)
   }
 
   override func run(on database: DatabaseQueue, _ checkpointer: inout Checkpointer) throws {

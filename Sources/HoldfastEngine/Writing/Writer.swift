@@ -6,7 +6,7 @@ import GRDB
 ///
 /// Each turn in the lane is one transaction shared by whoever waits (group commit) or one bare job. There is
 /// no timer: what arrived during the last commit forms the next batch.
-final class Writer: Sendable {
+final class Writer: ReadFallback {
   let path: String
   let lane: WriteLane
   let jobs: JobQueue
@@ -14,8 +14,8 @@ final class Writer: Sendable {
   private let patience: BusyPatience
   private let migrations: Monitor<[DatabaseMigrator]>
   private let thread: Monitor<ThreadState>
-  /// Called on the writer's thread after the path was found to stand for other files and reopened.
-  private let onReopen: @Sendable () -> Void
+  /// Called on the writer's thread after the file was opened anew; see ``onReopen(_:)``.
+  private let reopened = Monitor<(@Sendable () -> Void)?>(nil)
 
   private enum ThreadState {
     /// No job was ever submitted; no thread.
@@ -26,13 +26,12 @@ final class Writer: Sendable {
 
   init(
     path: String, lane: WriteLane, opened: sending OpenedFile, migrations: DatabaseMigrator,
-    patience: BusyPatience, configuration: StateFileConfiguration, onReopen: @escaping @Sendable () -> Void
+    patience: BusyPatience, configuration: StateFileConfiguration
   ) {
     self.path = path
     self.lane = lane
     self.patience = patience
     self.configuration = configuration
-    self.onReopen = onReopen
     self.migrations = Monitor([migrations])
     thread = Monitor(.idle(opened))
     let starter = Starter()
@@ -86,7 +85,7 @@ final class Writer: Sendable {
   func migrate(with migrator: DatabaseMigrator) throws {
     guard !migrator.migrations.isEmpty else { return }
     let path = path
-    try performBare(by: .now + configuration.patience) { database in
+    try perform(.bare, by: .now + configuration.patience) { database in
       try OpenedFile.migrate(database, with: migrator, path: path)
     }
     migrations.withLock { known in
@@ -96,14 +95,38 @@ final class Writer: Sendable {
 
   /// Has the file looked at, and opened anew if the path stands for another one. Blocks.
   func settle(by deadline: ContinuousClock.Instant) throws {
-    try performBare(by: deadline) { _ in }
+    try perform(.bare, by: deadline) { _ in }
   }
 
-  private func performBare(
-    by deadline: ContinuousClock.Instant, _ body: @escaping @Sendable (DatabaseQueue) throws -> Void
+  /// Runs a read between two transactions, for a reader that could get no connection. Blocks.
+  func read(by deadline: ContinuousClock.Instant, _ body: @escaping (Database) throws -> Void) throws {
+    // The body is the caller's own, who waits here until it has run or never will.
+    try withoutActuallyEscaping(body) { body in
+      let box = UncheckedBody(body)
+      try perform(.reading, by: deadline) { try $0.read { try box.body($0) } }
+    }
+  }
+
+  /// A body whose maker is blocked while the writer's thread runs it; `@unchecked Sendable`: the monitor it
+  /// waits on orders the two.
+  private struct UncheckedBody: @unchecked Sendable {
+    let body: (Database) throws -> Void
+    init(_ body: @escaping (Database) throws -> Void) { self.body = body }
+  }
+
+  /// Sets what is called, on the writer's thread, after the path was found to stand for other files and
+  /// was opened anew.
+  func onReopen(_ body: @escaping @Sendable () -> Void) {
+    reopened.withLock { $0 = body }
+  }
+
+  private func perform(
+    _ style: Job.Style, by deadline: ContinuousClock.Instant,
+    _ body: @escaping @Sendable (DatabaseQueue) throws -> Void
   ) throws {
     let outcome = Monitor<Result<Void, any Error>?>(nil)
-    let job = BareValueJob<Void>(patience: ContinuousClock.now.duration(to: deadline)) { database, _ in
+    let job = BareValueJob<Void>(patience: ContinuousClock.now.duration(to: deadline), style: style) {
+      database, _ in
       try body(database)
     } end: { result in
       outcome.withLock { $0 = result }
@@ -138,7 +161,13 @@ final class Writer: Sendable {
       opened.close()
     }
     let watch = watchNames()
-    while jobs.awaitWork() == .work { takeTurn(&session, &lastGuard) }
+    serving: while true {
+      switch jobs.awaitWork(until: session?.checkpointer.nextTry) {
+      case .work: takeTurn(&session, &lastGuard)
+      case .idle: retryCheckpoint(session)
+      case .closed: break serving
+      }
+    }
     if let watch { DirectoryWatch.names.cancel(watch) }
     saveBeforeClosing(&session)
     session?.close()
@@ -162,7 +191,18 @@ final class Writer: Sendable {
     }
   }
 
+  /// A checkpoint that a reader kept from its end is tried again while nobody writes.
+  private func retryCheckpoint(_ session: WriterSession?) {
+    guard let session, (try? lane.enter()) != nil else { return }
+    if session.opened.generation.breach(ofDatabaseAt: path) == nil { checkpoint(session) }
+    lane.leave()
+  }
+
   private func takeTurn(_ session: inout WriterSession?, _ lastGuard: inout FileGuard) {
+    if let session, jobs.nextStyle == .reading {
+      tell(runBare(session, style: .reading))
+      return
+    }
     do {
       try lane.enter()
     } catch {
@@ -191,7 +231,8 @@ final class Writer: Sendable {
     var turn: Turn
     switch jobs.nextStyle {
     case nil, .look: turn = Turn()  // every deadline passed while we queued
-    case .bare: turn = runBare(ready)
+    case .bare: turn = runBare(ready, style: .bare)
+    case .reading: turn = runBare(ready, style: .reading)
     case .shared: turn = ready.database.inDatabase { runTransaction($0, ready, alone: false) }
     case .alone: turn = ready.database.inDatabase { runTransaction($0, ready, alone: true) }
     }
@@ -324,8 +365,8 @@ final class Writer: Sendable {
 
   // MARK: - Bare jobs
 
-  private func runBare(_ session: WriterSession) -> Turn {
-    guard let job = jobs.take(where: { $0.style == .bare }) as? BareJob else { return Turn() }
+  private func runBare(_ session: WriterSession, style: Job.Style) -> Turn {
+    guard let job = jobs.take(where: { $0.style == style }) as? BareJob else { return Turn() }
     patience.wait(until: job.deadline)
     do {
       try job.run(on: session.database, &session.checkpointer)
@@ -362,7 +403,7 @@ final class Writer: Sendable {
     lastGuard = opened.fileGuard
     let fresh = try WriterSession(opened, path: path, configuration: configuration)
     session = fresh
-    onReopen()
+    reopened.withLock { $0 }?()
     return fresh
   }
 
