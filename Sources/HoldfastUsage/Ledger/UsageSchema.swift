@@ -84,6 +84,12 @@ enum UsageSchema {
       incomplete INTEGER NOT NULL,           -- cut short: the tokens are a lower bound
       PRIMARY KEY (dimension, hour, key)
     ) STRICT, WITHOUT ROWID;
+
+    -- Always empty, but within a transaction that adds the rows it inserts to usage_hourly itself, many at
+    -- once: what is here then nobody else ever sees. It keeps the trigger from adding them again.
+    CREATE TABLE usage_batch(
+      id INTEGER PRIMARY KEY
+    ) STRICT;
     """
 
   private static let rejected = """
@@ -122,23 +128,30 @@ enum UsageSchema {
     }
   }
 
-  private static let dimensions = ["provider", "model", "source", "session", "project"]
+  /// What the sums are kept by.
+  static let dimensions = ["provider", "model", "source", "session", "project"]
 
   /// Adds a row's measures to its hour, or (`sign` = "-") takes them out.
   private static func fold(_ row: String, sign: String) -> String {
     let keys = dimensions.map { "SELECT '\($0)' AS dimension, \(key(of: $0, in: row)) AS key" }
     let values = measures(of: row).map { sign.isEmpty ? $0 : "\(sign)(\($0))" }
-    let sums = measureColumns.map { "\($0) = \($0) + excluded.\($0)" }
     return """
-      INSERT INTO usage_hourly(dimension, hour, key, \(measureColumns.joined(separator: ", ")))
+      \(addition)
       SELECT d.dimension, \(row).time_ms / 3600000, d.key,
         \(values.joined(separator: ",\n  "))
       FROM (\(keys.joined(separator: "\n  UNION ALL "))) AS d
       WHERE true
-      ON CONFLICT (dimension, hour, key) DO UPDATE SET
-        \(sums.joined(separator: ",\n  "));
+      \(onConflict);
       """
   }
+
+  /// Adds measures to an hour; between the two stands the source of the values.
+  static let addition =
+    "INSERT INTO usage_hourly(dimension, hour, key, \(measureColumns.joined(separator: ", ")))"
+  static let onConflict = """
+    ON CONFLICT (dimension, hour, key) DO UPDATE SET
+      \(measureColumns.map { "\($0) = \($0) + excluded.\($0)" }.joined(separator: ",\n  "))
+    """
 
   private static let triggers = """
     -- The same uid again is the same row, whoever writes it and in whatever way: INSERT OR REPLACE too, which
@@ -148,7 +161,9 @@ enum UsageSchema {
     BEGIN
       SELECT RAISE(IGNORE);
     END;
-    CREATE TRIGGER usage_inserted AFTER INSERT ON usage BEGIN
+    CREATE TRIGGER usage_inserted AFTER INSERT ON usage
+    WHEN NOT EXISTS (SELECT 1 FROM usage_batch)
+    BEGIN
     \(fold("NEW", sign: ""))
     END;
     CREATE TRIGGER usage_deleted AFTER DELETE ON usage BEGIN

@@ -8,19 +8,41 @@ import HoldfastEngine
 enum UsageWriter {
   /// Applies a batch. A record that cannot become a row is kept with its bytes and its reason, and costs the
   /// others nothing (promise 4); only a fault of the database itself is thrown.
+  ///
+  /// The hourly sums are added once for the batch, which is half of the work of leaving them to the trigger.
   static func apply(_ db: Database, _ records: [SpoolRecord]) throws {
-    for record in records {
-      do {
-        let row = try UsageRow(record: record.payload)
-        try row.validate()
-        try insert(row, uid: row.uid ?? "\(record.segment)-\(record.sequence)", record.time.milliseconds, db)
-      } catch let error as UsageError {
-        try reject(record, error.message, db)
-      } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
-        // A statement that fails on a constraint undoes itself alone; the transaction goes on.
-        try reject(record, error.message ?? "a constraint of the table refused it", db)
+    try withSums(db) { sums in
+      for record in records {
+        do {
+          var row = try UsageRow(record: record.payload)
+          row.uid = row.uid ?? "\(record.segment)-\(record.sequence)"
+          row.time = row.time ?? UTCInstant(milliseconds: record.time.milliseconds)
+          try row.validate()
+          if try insert(row, db) { sums.add(row) }
+        } catch let error as UsageError {
+          try reject(record, error.message, db)
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+          // A statement that fails on a constraint undoes itself alone; the transaction goes on.
+          try reject(record, error.message ?? "a constraint of the table refused it", db)
+        }
       }
     }
+  }
+
+  /// Inserts rows that are complete; a row the table refuses is thrown.
+  static func apply(_ db: Database, rows: [UsageRow]) throws {
+    try withSums(db) { sums in
+      for row in rows where try insert(row, db) { sums.add(row) }
+    }
+  }
+
+  /// Adds to the hourly sums what `body` inserted, in place of the trigger.
+  private static func withSums(_ db: Database, _ body: (inout HourlySums) throws -> Void) throws {
+    var sums = HourlySums()
+    try db.cachedStatement(sql: "INSERT INTO usage_batch DEFAULT VALUES").execute()
+    try body(&sums)
+    try sums.write(db)
+    try db.cachedStatement(sql: "DELETE FROM usage_batch").execute()
   }
 
   private static let columns = [
@@ -37,10 +59,11 @@ enum UsageWriter {
     ON CONFLICT(uid) DO NOTHING
     """
 
-  private static func insert(_ row: UsageRow, uid: String, _ acceptedAt: Int64, _ db: Database) throws {
+  /// Whether the row is new.
+  private static func insert(_ row: UsageRow, _ db: Database) throws -> Bool {
     let statement = try db.cachedStatement(sql: insertion)
     try statement.execute(arguments: [
-      uid, row.time?.milliseconds ?? acceptedAt, row.provider, row.model, kept(row.source), kept(row.session),
+      row.uid, row.time?.milliseconds, row.provider, row.model, kept(row.source), kept(row.session),
       kept(row.project), kept(row.agent), kept(row.parentAgent), kept(row.requestID), kept(row.responseID),
       row.endpoint?.rawValue, row.streaming, row.status, row.outcome.rawValue, kept(row.errorType),
       kept(row.stopReason), row.durationMilliseconds, row.firstTokenMilliseconds, row.inputTokens,
@@ -48,6 +71,7 @@ enum UsageWriter {
       row.reasoningTokens, row.webSearches, kept(row.serviceTier), kept(row.speed), kept(row.inferenceGeo),
       row.unknown?.rawValue, row.expectsUsage, row.costMicrodollars, row.rateCard,
     ])
+    return db.changesCount > 0
   }
 
   /// An empty name is no name.

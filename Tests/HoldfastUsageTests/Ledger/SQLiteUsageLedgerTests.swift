@@ -151,7 +151,7 @@ struct SQLiteUsageLedgerTests {
     await #expect(throws: (any Error).self) { try await ledger.report(UsageReportQuery()) }
     #expect(await ledger.status().fault != nil)
     try FileManager.default.removeItem(atPath: path)
-    #expect(try await eventually { try await (try? ledger.report(UsageReportQuery()))?.count == 1 })
+    #expect(await eventually { (try? await ledger.report(UsageReportQuery()))?.count == 1 })
     #expect(await ledger.status().fault == nil)
     await ledger.close()
   }

@@ -110,6 +110,45 @@ struct UsageReportTests {
     }
   }
 
+  /// A row of any kind, sometimes one seen before.
+  private func row(_ generator: inout SeededGenerator) -> UsageRow {
+    func pick<T>(_ values: [T]) -> T { values.randomElement(using: &generator)! }
+    func tokens() -> Int64? { pick([nil, 0, 5, Int64.random(in: 0...1_000_000, using: &generator)]) }
+    var row = UsageRow(
+      provider: pick(["p", "q"]), model: pick(["m1", "m2"]), outcome: pick(UsageOutcome.allCases))
+    row.uid = "u\(Int.random(in: 0..<40, using: &generator))"
+    row.time = UTCInstant(
+      milliseconds: 1_795_000_000_000 + Int64.random(in: 0...4 * 3_600_000, using: &generator))
+    (row.source, row.session) = (pick([nil, "", "src"]), pick([nil, "s1", "s2"]))
+    (row.status, row.endpoint) = (pick([nil, 200, 529]), pick([nil, .anthropicMessages, .models]))
+    (row.inputTokens, row.outputTokens, row.cacheReadTokens) = (tokens(), tokens(), tokens())
+    (row.cacheWrite5mTokens, row.cacheWrite1hTokens, row.costMicrodollars) = (tokens(), tokens(), tokens())
+    return row
+  }
+
+  @Test("the sums of a batch are those of the trigger", arguments: 0..<40 as Range<UInt64>)
+  func batchesSumAsTheTriggerDoes(_ seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    let rows = (0..<60).map { _ in row(&generator) }
+    let sums = "SELECT * FROM usage_hourly ORDER BY dimension, hour, key"
+    try database().write { db in
+      var rest = rows[...]
+      while !rest.isEmpty {
+        let batch = rest.prefix(Int.random(in: 1...20, using: &generator))
+        rest = rest.dropFirst(batch.count)
+        try UsageWriter.apply(db, rows: Array(batch))
+      }
+      let batched = try Row.fetchAll(db, sql: sums)
+      #expect(!batched.isEmpty)
+      #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM usage_batch") == 0)
+      // The same rows once more, by whoever writes them one at a time.
+      try db.execute(
+        sql: "CREATE TEMP TABLE copy AS SELECT * FROM usage; DELETE FROM usage; DELETE FROM usage_hourly")
+      try db.execute(sql: "INSERT INTO usage SELECT * FROM copy")
+      #expect(try Row.fetchAll(db, sql: sums) == batched)
+    }
+  }
+
   @Test("a foreign INSERT of four columns is a whole row")
   func foreignRowsAreCounted_B05() throws {
     try database().write { db in
