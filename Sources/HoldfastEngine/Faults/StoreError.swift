@@ -10,7 +10,7 @@ public struct StoreError: Error, Sendable {
   public struct Code: Hashable, Sendable {
     enum Value: String, Sendable {
       case deadline, cancelled, closed, diskFull, damaged, notADatabase, readOnly, permission, cannotOpen
-      case constraint, newerSchema, io, misuse, refused, wrongProcess, setting, replaced, sql
+      case constraint, newerSchema, io, misuse, refused, wrongProcess, setting, replaced, transient, sql
     }
     let value: Value
 
@@ -48,6 +48,8 @@ public struct StoreError: Error, Sendable {
     public static let setting = Code(value: .setting)
     /// The file at this path is no longer the one that was opened.
     public static let replaced = Code(value: .replaced)
+    /// Another program's file is in a state that passes by itself, or when that program next opens it.
+    public static let transient = Code(value: .transient)
     /// Any other error of an SQL statement; see ``StoreError/underlying``.
     public static let sql = Code(value: .sql)
   }

@@ -41,6 +41,12 @@ enum BlockingThread {
     }
   }
 
+  /// Sleeps; for threads of ours only.
+  static func sleep(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    usleep(UInt32(clamping: seconds * 1_000_000 + attoseconds / 1_000_000_000_000))
+  }
+
   fileprivate final class Box: Sendable {
     let name: String
     let body: @Sendable () -> Void
