@@ -108,7 +108,9 @@ enum LockedFile: CaseIterable {
       if lock.mode == .read, lock.covers(0x4000_0002) { return "a SHARED lock" }
       return nil
     case .lane:
-      return lock.mode == .write && lock.covers(1) ? "the turn to write" : nil
+      guard lock.mode == .write else { return nil }
+      if lock.covers(WriteLane.turn) { return "the turn to write" }
+      return lock.start >= WriteLane.firstTicket ? "the head of the write queue" : nil
     }
   }
 

@@ -58,22 +58,26 @@ extension LockTable {
       return found
     }
 
-    /// Looks through the open files of every process we may look at for the one with the lane's turn.
+    /// Looks through the open files of every process we may look at for the one with the lane's turn; if
+    /// nobody has it, for the one with the lowest ticket, whom the others wait for.
     private static func laneHolders(
       ofDatabaseAt path: String, places: [FileIdentity: LockedFile]
     ) -> [LockHolder] {
       let note = LaneNote(path: LockedFile.lane.path(of: path))
+      var first: (pid: Int32, lock: KernelLock, name: String)?
       // Usually the note says who; only when it does not fit are all processes looked through.
-      let candidates = [note?.pid].compactMap { $0 } + ProcFile.processes()
-      for pid in candidates {
+      for pid in [note?.pid].compactMap({ $0 }) + ProcFile.processes() {
         for line in ProcFile.lockLines(ofProcess: pid) {
           guard let lock = KernelLock(line: line), lock.family == .ofd, places[lock.identity] == .lane,
             let name = LockedFile.lane.name(of: lock)
           else { continue }
-          return [describe(pid: pid, lock: name, since: note?.pid == pid ? note?.since : nil)]
+          if lock.covers(WriteLane.turn) {
+            return [describe(pid: pid, lock: name, since: note?.pid == pid ? note?.since : nil)]
+          }
+          if first.map({ lock.start < $0.lock.start }) ?? true { first = (pid, lock, name) }
         }
       }
-      return []
+      return first.map { [describe(pid: $0.pid, lock: $0.name)] } ?? []
     }
 
     private static func describe(pid: Int32, lock: String, since: UnixTime? = nil) -> LockHolder {

@@ -10,25 +10,39 @@ import CHoldfast
   import Darwin
 #endif
 
-/// The queue of all writers of one file, across processes: a turnstile of two kernel locks.
+/// The queue of all writers of one file, across processes: strictly first come, first served, made of kernel
+/// locks that die with their process.
 ///
 /// SQLite's busy handler sleeps and polls, so under load one process is served thousands of times while
-/// another waits for seconds (row A02). Here a writer takes lock Q, then lock M, gives Q back, works, and
-/// gives M back. M is the turn. Only one writer at a time waits for M, the one that has Q, so the kernel's
-/// queue for Q is the order of service and the one who just left cannot overtake those who wait.
+/// another waits for seconds (row A02). Here a writer draws a ticket, locks the ticket's own byte, and waits
+/// for the byte of the ticket before; then it takes the turn, works, and gives both back. Whoever waits is
+/// woken by the one before it and by nobody else, and nobody can slip in between: the kernel grants a lock
+/// that is free to whoever asks first, which on a single lock lets the one who just left overtake those it
+/// is still waking.
 ///
-/// The lane orders *our* writers. SQLite's own lock stays what makes writing correct, so a foreign writer
-/// that knows nothing of the lane is safe beside it.
-final class WriteLane: Sendable {
-  private static let queue: Int64 = 0
-  private static let turn: Int64 = 1
+/// A ticket's lock is only a place in the queue. If a waiter dies its successor is woken early, so what makes
+/// a turn exclusive is the lock of the turn. And the lane orders *our* writers only: SQLite's own lock stays
+/// what makes writing correct, so a foreign writer that knows nothing of the lane is safe beside it.
+///
+/// `@unchecked Sendable`: `ticket` is written by the thread that enters and read by the one that has the turn,
+/// which are the same or handed over under a monitor (``enter(by:)``).
+final class WriteLane: @unchecked Sendable {
+  /// Held for the few microseconds it takes to draw a ticket.
+  private static let drawing: Int64 = 0
+  static let turn: Int64 = 1
   /// Held shared by every process that has the database open.
   private static let alive: Int64 = 2
-  /// Behind the lock bytes: who holds the turn and since when. Read by those who wait; it means something
-  /// only while the kernel says that the lock is held.
+  /// Ticket n has the byte at this offset plus n; nothing is ever stored there.
+  static let firstTicket: Int64 = 1 << 32
+  /// Where the last ticket drawn is stored.
+  private static let lastTicketOffset: Int64 = 40
+  /// Who holds the turn and since when. Read by those who wait; it means something only while the kernel
+  /// says that the lock is held.
   static let noteOffset = 16
 
   let file: LockFile
+  /// The ticket of the turn this process has or waits for.
+  private var ticket: Int64 = 0
 
   init(databasePath: String) throws(StoreError) {
     file = try LockFile(path: databasePath + "-lane")
@@ -36,30 +50,68 @@ final class WriteLane: Sendable {
 
   /// Waits for the turn, in the kernel, without a limit: the caller's deadline is watched elsewhere.
   func enter() throws(StoreError) {
-    try file.lock(.exclusive, at: Self.queue)
-    do {
-      try file.lock(.exclusive, at: Self.turn)
+    try file.lock(.exclusive, at: Self.drawing)
+    let before = lastTicket
+    do throws(StoreError) {
+      try draw(after: before)
     } catch {
-      file.unlock(at: Self.queue)
+      file.unlock(at: Self.drawing)
       throw error
     }
-    file.unlock(at: Self.queue)
+    file.unlock(at: Self.drawing)
+    do throws(StoreError) {
+      try file.lock(.exclusive, at: Self.firstTicket + before)
+      file.unlock(at: Self.firstTicket + before)
+      try file.lock(.exclusive, at: Self.turn)
+    } catch {
+      file.unlock(at: Self.firstTicket + ticket)
+      throw error
+    }
     LaneNote(pid: getpid(), since: .now()).write(to: file.descriptor)
   }
 
   /// Takes the turn if nobody has it or waits for it.
   func tryEnter() throws(StoreError) -> Bool {
-    guard try file.tryLock(.exclusive, at: Self.queue) else { return false }
-    defer { file.unlock(at: Self.queue) }
-    guard try file.tryLock(.exclusive, at: Self.turn) else { return false }
+    guard try file.tryLock(.exclusive, at: Self.drawing) else { return false }
+    defer { file.unlock(at: Self.drawing) }
+    let before = lastTicket
+    guard !file.isBlocked(.exclusive, at: Self.firstTicket + before),
+      try file.tryLock(.exclusive, at: Self.turn)
+    else { return false }
+    do throws(StoreError) {
+      try draw(after: before)
+    } catch {
+      file.unlock(at: Self.turn)
+      throw error
+    }
     LaneNote(pid: getpid(), since: .now()).write(to: file.descriptor)
     return true
+  }
+
+  private var lastTicket: Int64 {
+    Int64(bitPattern: file.read(words: 1, at: Self.lastTicketOffset).first ?? 0)
+  }
+
+  private func draw(after before: Int64) throws(StoreError) {
+    ticket = before + 1
+    // Nobody else can have this byte: tickets are drawn one at a time and never twice.
+    try file.lock(.exclusive, at: Self.firstTicket + ticket)
+    file.write(words: [UInt64(bitPattern: ticket)], at: Self.lastTicketOffset)
   }
 
   /// Says to whoever watches the lane's file that a commit has just become visible.
   func markCommit() {
     LaneNote(pid: getpid(), since: .now()).write(to: file.descriptor)
   }
+
+  /// Gives the turn to the next.
+  func leave() {
+    file.unlock(at: Self.turn)
+    file.unlock(at: Self.firstTicket + ticket)
+  }
+
+  /// Whether somebody has drawn a ticket since, and so waits behind the one that has the turn.
+  var isContended: Bool { lastTicket != ticket }
 
   /// Shows others, until the lane's file is closed, that this process has the database open.
   func markAlive() {
@@ -70,16 +122,6 @@ final class WriteLane: Sendable {
   /// Whether another process has the database open through the engine.
   var othersAreAlive: Bool {
     file.isBlocked(.exclusive, at: Self.alive)
-  }
-
-  /// Gives the turn to the next.
-  func leave() {
-    file.unlock(at: Self.turn)
-  }
-
-  /// Whether another process waits behind the one that has the turn.
-  var isContended: Bool {
-    file.isBlocked(.exclusive, at: Self.queue)
   }
 }
 
