@@ -10,9 +10,9 @@ struct Holdfast: AsyncParsableCommand {
     abstract: "The state layer of AI agents: a gateway that records every request, and its ledger.",
     discussion: """
       Examples:
-        holdfast serve                          proxy, API and page on http://127.0.0.1:4141
-        holdfast usage report --by model        what the last 7 days cost
-        holdfast status                         the daemon, the files, what waits to be written
+        holdfast serve                    proxy, API and page on port 4141
+        holdfast usage report --by model  what the last 7 days cost
+        holdfast status                   daemon, files, what waits to be written
 
       Data lives in ~/.holdfast, or where --home or HOLDFAST_HOME says.
       """,
@@ -22,7 +22,9 @@ struct Holdfast: AsyncParsableCommand {
   static func main() async {
     // A reader that has gone away is no error of ours: writes say so, and the tool leaves quietly.
     Process.ignoreBrokenPipes()
-    let arguments = Array(CommandLine.arguments.dropFirst())
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    // The options every command takes mean nothing to `help`, and do no harm there.
+    if arguments.first == "help" { arguments = Array(arguments.prefix { !$0.hasPrefix("-") }) }
     if arguments == ["--version"] {
       Console.print(Version.text)
       return

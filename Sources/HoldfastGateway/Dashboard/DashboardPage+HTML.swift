@@ -63,7 +63,7 @@ extension DashboardPage {
       </main>
       <footer>
         <p>Costs are worked out from rate cards at list prices; for subscriptions they are the API equivalent.</p>
-        <p><a href="/api/status">status</a> · <a href="/metrics">metrics</a> · <a href="/api/usage?since=30d&amp;by=day">JSON</a></p>
+        <p><a href="/api/status">status</a> · <a href="/metrics">metrics</a> · <a href="/api/usage?since=30d">JSON</a></p>
       </footer>
       <noscript>This page needs JavaScript; <code>holdfast usage report</code> prints the same numbers.</noscript>
     </body>

@@ -14,12 +14,12 @@ struct Serve: AsyncParsableCommand {
     discussion: """
       Examples:
         holdfast serve
-        holdfast serve --port 0                 pick a free port and print it
+        holdfast serve --port 0           pick a free port and print it
         ANTHROPIC_BASE_URL=http://127.0.0.1:4141 claude
         OPENAI_BASE_URL=http://127.0.0.1:4141/v1 python app.py
 
-      It prints “holdfast listening on http://HOST:PORT” once it accepts. SIGTERM or Ctrl-C lets running streams finish,
-      writes what is left, and ends it.
+      It prints “holdfast listening on http://HOST:PORT” once it accepts. SIGTERM
+      or Ctrl-C lets running streams finish, writes what is left, and ends it.
       """)
 
   @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")

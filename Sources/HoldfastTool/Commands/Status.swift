@@ -13,7 +13,8 @@ struct Status: AsyncParsableCommand {
         holdfast status
         holdfast status --json | jq .health
 
-      Without a daemon it tells what the files tell, and lands rows that a process killed earlier has left.
+      Without a daemon it tells what the files tell, and lands rows that a process
+      killed earlier has left.
       """)
 
   @OptionGroup var common: CommonOptions

@@ -15,10 +15,15 @@ struct UsageRecord: AsyncParsableCommand {
         holdfast usage record --jsonl rows.jsonl
         my-importer | holdfast usage record --jsonl -
 
-      A line: {"provider":"anthropic","model":"claude-sonnet-4-5","input_tokens":12,"output_tokens":34}; uid, time,
-      source, session, project, request_id, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, status and
-      duration_ms may follow. For each row {"uid":…} is printed once it is accepted, which outlives the process; for a
-      refused one {"line":…,"error":…}, and the exit code is 65. A uid that is known already changes nothing.
+      A line is one object:
+        {"provider":"anthropic","model":"claude-sonnet-4-5",
+         "input_tokens":12,"output_tokens":34}
+      and may have uid, time, source, session, project, request_id, status,
+      duration_ms, cache_read_tokens, cache_write_5m_tokens and
+      cache_write_1h_tokens. A uid that is known already changes nothing.
+
+      For each row {"uid":…} is printed once it is accepted, which outlives this
+      process; for a refused one {"line":…,"error":…}, and the exit code is 65.
       """)
 
   @Option(name: .long, help: ArgumentHelp("The file of rows, or - for standard input.", valueName: "file"))

@@ -11,13 +11,14 @@ struct UsageReport: AsyncParsableCommand {
     abstract: "Sum up requests, tokens and cost.",
     discussion: """
       Examples:
-        holdfast usage report                              the last 7 days by model
+        holdfast usage report             the last 7 days by model
         holdfast usage report --since 30d --by day
-        holdfast usage report --since 2026-11-01 --until 2026-12-01 --by project --json
-        holdfast usage report --since all --by source --limit 10
+        holdfast usage report --since 2026-11-01 --until 2026-12-01 --by project
+        holdfast usage report --since all --by source --limit 10 --json
 
-      Times are UTC. Cost is that of the requests whose price is known; “unpriced” counts those of models without one,
-      “unknown” those whose provider did not tell their usage.
+      Times are UTC. Cost is that of the requests whose price is known; “unpriced”
+      counts those of models without one, “unknown” those whose provider did not
+      tell their usage.
       """)
 
   @Option(
