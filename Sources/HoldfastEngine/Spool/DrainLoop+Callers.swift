@@ -29,10 +29,12 @@ extension DrainLoop {
     if flushes.isEmpty { return }
     let settled = core.side.withLock { $0.settled }
     let now = clock.now
+    // More than are held open at once are adopted in turns: none is left when no turn is due.
+    let hasLeftovers = sources.contains(where: \.isOrphan) || nextAdoption.map { $0 <= now } ?? true
     let waiting = flushes
     flushes = []
     for flush in waiting {
-      if settled >= flush.target {
+      if settled >= flush.target, !(flush.leftovers && hasLeftovers) {
         flush.continuation.resume()
       } else if cancelled.contains(flush.id) {
         flush.continuation.resume(

@@ -73,6 +73,7 @@ struct DrainLoop {
       }
       if let ended = mail.ended { settle(ended) }
       if let closing = mail.closing { merge(closing) }
+      if drain != nil, mail.flushes.contains(where: \.leftovers) { nextAdoption = clock.now }
       makeSpare()
       if drain != nil {
         follow()

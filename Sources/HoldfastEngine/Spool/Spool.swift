@@ -97,13 +97,15 @@ public final class Spool: Sendable {
   /// Waits until every record this process appended before the call is settled: committed, or set aside
   /// because it cannot be applied. Does not wait for company, nor for the end of a pause after a failure.
   ///
-  /// - Parameter within: how long at most; nil waits as long as it takes.
+  /// - Parameters:
+  ///   - within: how long at most; nil waits as long as it takes.
+  ///   - includingLeftovers: whether to look for segments of dead processes now, and wait for those as well.
   /// - Throws: ``StoreError`` `.deadline` (with what stood in the way; the records are kept), `.cancelled`,
   ///   `.closed`, `.misuse` when no drain was started, `.wrongProcess`.
-  public func flush(within: Duration? = nil) async throws {
+  public func flush(within: Duration? = nil, includingLeftovers: Bool = false) async throws {
     try core.requireOwnProcess()
     let (target, settled) = core.side.withLock { ($0.nextSequence, $0.settled) }
-    if settled >= target { return }
+    if settled >= target, !includingLeftovers { return }
     guard core.board.withLock({ $0.draining }) else {
       throw StoreError(
         .misuse, "Nothing drains the spool \(core.configuration.stream): call startDraining before flush.",
@@ -117,7 +119,9 @@ public final class Spool: Sendable {
     defer { core.mail.withLock { _ = $0.cancelled.remove(id) } }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        let flush = SpoolCore.Flush(id: id, target: target, deadline: deadline, continuation: continuation)
+        let flush = SpoolCore.Flush(
+          id: id, target: target, leftovers: includingLeftovers, deadline: deadline,
+          continuation: continuation)
         let isOver = core.mail.withLock { mail in
           if !mail.isOver { mail.flushes.append(flush) }
           return mail.isOver

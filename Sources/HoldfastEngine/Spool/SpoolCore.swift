@@ -53,10 +53,11 @@ final class SpoolCore: Sendable {
     let apply: SpoolLanding.Apply
   }
 
-  /// Somebody who waits until every record before `target` is settled.
+  /// Somebody who waits until every record before `target` is settled, and maybe those of dead processes.
   struct Flush: Sendable {
     let id: UInt64
     let target: UInt64
+    let leftovers: Bool
     let deadline: ContinuousClock.Instant?
     let continuation: CheckedContinuation<Void, any Error>
   }

@@ -71,7 +71,7 @@ struct UsageReport: AsyncParsableCommand {
     defer { Task { await ledger.close(within: .seconds(1)) } }
     if lands {
       do {
-        try await ledger.flush(within: .seconds(5))
+        try await ledger.flush(within: .seconds(5), includingLeftovers: true)
       } catch {
         Console.printError("Some rows wait in the spool and are not in this report: \(error)")
       }

@@ -147,15 +147,21 @@ public final class SQLiteUsageLedger: UsageLedger {
   /// - Throws: `StoreError` `deadline` when that takes longer than `within` (the rows are kept), or why the
   ///   database cannot be opened.
   public func flush(within: Duration?) async throws {
+    try await flush(within: within, includingLeftovers: false)
+  }
+
+  /// The same, and with `includingLeftovers` the rows that processes now dead had accepted as well.
+  public func flush(within: Duration?, includingLeftovers: Bool) async throws {
     guard let spool else { return }
     let clock = ContinuousClock()
     let start = clock.now
     if let within {
       try await Deadline.wait(within, for: "usage.db was not open") { [file] in _ = try await file.file() }
-      try await spool.flush(within: max(within - start.duration(to: clock.now), .zero))
+      let rest = max(within - start.duration(to: clock.now), .zero)
+      try await spool.flush(within: rest, includingLeftovers: includingLeftovers)
     } else {
       _ = try await file.file()
-      try await spool.flush(within: nil)
+      try await spool.flush(includingLeftovers: includingLeftovers)
     }
   }
 

@@ -166,8 +166,9 @@ struct SQLiteUsageLedgerTests {
     }
     await spool.close(within: .zero)
     let ledger = try await SQLiteUsageLedger.open(home: home)
-    #expect(
-      try await eventually { try await ledger.report(UsageReportQuery()).first?.requests == 50 })
+    try await ledger.flush(within: nil, includingLeftovers: true)
+    #expect(try await ledger.report(UsageReportQuery()).first?.requests == 50)
+    #expect(await ledger.status().depth == 0)
     await ledger.close()
   }
 
@@ -182,7 +183,8 @@ struct SQLiteUsageLedgerTests {
     try spool.append(row("after").encodedRecord())
     await spool.close(within: .zero)
     let ledger = try await SQLiteUsageLedger.open(home: home)
-    #expect(try await eventually { try await ledger.report(UsageReportQuery()).first?.requests == 2 })
+    try await ledger.flush(within: nil, includingLeftovers: true)
+    #expect(try await ledger.report(UsageReportQuery()).first?.requests == 2)
     await ledger.close()
     let peer = try ForeignConnection(path)
     #expect(try peer.text("SELECT group_concat(hex(record)) FROM usage_rejected WHERE seq = 1") == "09010203")
