@@ -47,8 +47,9 @@ struct MalformedUsageTests {
       "data: {\"usage\":{\"output_tokens\":9999}\n\n", "data: }{\n\n", "data: {\"usage\" 1}\n\n",
       "data: \u{0}\u{1}\n\n", "data: {\"usage\":{\"output_tokens\":9999}}}\n\n",
     ] {
-      var text = RecordedStream.events(Array(RecordedStream.anthropicEvents[..<8]))
-      text += garbage + RecordedStream.events(Array(RecordedStream.anthropicEvents[8...]))
+      // After the last usage, so that a value believed would be the one that stays.
+      var text = RecordedStream.events(Array(RecordedStream.anthropicEvents[..<9]))
+      text += garbage + RecordedStream.events(Array(RecordedStream.anthropicEvents[9...]))
       #expect(Splits.read(Array(text.utf8), kind: .anthropicMessages) == RecordedStream.anthropic.expected)
     }
   }
