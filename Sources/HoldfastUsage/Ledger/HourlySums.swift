@@ -38,11 +38,10 @@ struct HourlySums {
   private static func measures(_ row: UsageRow) -> [Int64] {
     let isKnown = row.inputTokens != nil && row.outputTokens != nil
     let isUnpriced = isKnown && row.costMicrodollars == nil
-    let isIncomplete = [.clientLeft, .upstreamDied, .streamError].contains(row.outcome)
     return [
       1, row.inputTokens ?? 0, row.cacheReadTokens ?? 0, row.cacheWrite5mTokens ?? 0,
       row.cacheWrite1hTokens ?? 0, row.outputTokens ?? 0, row.costMicrodollars ?? 0, isUnpriced ? 1 : 0,
-      row.isUnknown ? 1 : 0, isIncomplete ? 1 : 0,
+      row.isUnknown ? 1 : 0, row.isIncomplete ? 1 : 0,
     ]
   }
 

@@ -110,7 +110,7 @@ enum UsageSchema {
       "coalesce(\(row).cache_write_5m_tokens, 0)", "coalesce(\(row).cache_write_1h_tokens, 0)",
       "coalesce(\(row).output_tokens, 0)", "coalesce(\(row).cost_microusd, 0)",
       "\(row).cost_microusd IS NULL AND \(row).input_tokens IS NOT NULL AND \(row).output_tokens IS NOT NULL",
-      unknown, "\(row).outcome IN ('client_left', 'upstream_died', 'stream_error')",
+      unknown, "\(row).expects_usage AND \(row).outcome <> 'complete'",
     ]
   }
 

@@ -79,7 +79,9 @@ public struct RateCard: Sendable, Hashable {
 
 extension RateCard {
   /// The tiers that are the standard one by another name.
-  private static let standardTiers: Set<String> = ["", "standard", "default", "auto", "on_demand"]
+  private static let standardTiers: Set<String> = [
+    "", "standard", "standard_only", "default", "auto", "on_demand",
+  ]
   private static let everywhere: Set<String> = ["", "global", "not_available", "default"]
 
   /// What a row's tokens cost, in micro-dollars; nil when it cannot be said.

@@ -14,13 +14,10 @@ public enum UsageOutcome: String, Sendable, Hashable, Codable, CaseIterable {
   case streamError = "stream_error"
   /// The upstream could not be reached.
   case upstreamUnreachable = "upstream_unreachable"
-  /// The upstream did not answer in time.
+  /// The upstream did not answer in time, or stopped sending.
   case upstreamTimeout = "upstream_timeout"
   /// The gateway refused the request itself, or was stopped while it ran.
   case refused
-
-  /// True when the answer stopped before its end, so that what was counted may be less than what is billed.
-  public var isCutShort: Bool { self == .clientLeft || self == .upstreamDied }
 }
 
 /// The terminal record of one request: who asked what of whom, what came of it, and what it cost.
@@ -110,9 +107,14 @@ public struct UsageRow: Sendable, Hashable {
     if let status, status >= 400 { return false }
     switch outcome {
     case .complete, .clientLeft, .upstreamDied, .streamError: return true
-    case .upstreamError, .upstreamUnreachable, .upstreamTimeout, .refused: return false
+    // With a status the answer had begun.
+    case .upstreamTimeout: return status != nil
+    case .upstreamError, .upstreamUnreachable, .refused: return false
     }
   }
+
+  /// True when the request should say its usage and was cut short: what is counted of it is a lower bound.
+  public var isIncomplete: Bool { expectsUsage && outcome != .complete }
 
   /// True when the row should say its usage and does not.
   public var isUnknown: Bool { expectsUsage && (inputTokens == nil || outputTokens == nil) }

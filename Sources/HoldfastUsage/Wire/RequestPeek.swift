@@ -58,10 +58,23 @@ public struct RequestPeek: Sendable {
   /// The service tier asked for; the one that served is in the answer.
   public var serviceTier: String? { found.serviceTier }
 
-  /// The session Claude Code writes into `metadata.user_id` (`user_…_account_…_session_<id>`), if any.
+  /// The session Claude Code writes into `metadata.user_id`, if any: `user_…_account_…_session_<id>`, or in newer
+  /// versions a JSON object with a `session_id`.
   public var session: String? {
-    guard let userID = found.userID, let mark = userID.firstRange(of: "_session_") else { return nil }
+    guard let userID = found.userID else { return nil }
+    if userID.hasPrefix("{") { return Self.session(inObject: userID) }
+    guard let mark = userID.firstRange(of: "_session_") else { return nil }
     let session = userID[mark.upperBound...]
     return session.isEmpty ? nil : String(session)
+  }
+
+  private static let sessionPath = JSONFieldPaths([("session_id", 0)])
+
+  private static func session(inObject text: String) -> String? {
+    var scanner = JSONFieldScanner(sessionPath)
+    var found = Found()
+    scanner.consume(Array(text.utf8).span, into: &found)
+    // The first field of `Found` is whatever text has the number 0.
+    return scanner.isComplete ? found.model : nil
   }
 }

@@ -79,7 +79,7 @@ struct UsageReportTests {
       line.costMicrodollars += cost ?? 0
       if cost == nil, input != nil, output != nil { line.unpriced += 1 }
       if expects, input == nil || output == nil { line.unknown += 1 }
-      if outcome == "client_left" { line.incomplete += 1 }
+      if expects, outcome != "complete" { line.incomplete += 1 }
       lines[key] = line
     }
     return lines

@@ -151,6 +151,10 @@ struct UsageRowTests {
     row.outcome = .upstreamError
     row.status = 529
     #expect(!row.expectsUsage)
+    (row.status, row.outcome) = (200, .upstreamTimeout)
+    #expect(row.expectsUsage && row.isIncomplete)
+    row.status = nil
+    #expect(!row.expectsUsage && !row.isIncomplete)
     row.endpoint = .anthropicCountTokens
     (row.status, row.outcome) = (200, .complete)
     row.inputTokens = nil

@@ -133,6 +133,17 @@ struct RequestPeekTests {
     }
   }
 
+  @Test("a session in JSON within the user's id is found")
+  func sessionInAnObjectIsFound() {
+    var peek = RequestPeek()
+    let id = #"{\"device_id\":\"d\",\"account_uuid\":\"\",\"session_id\":\"f00-2\"}"#
+    peek.consume(Array(#"{"metadata":{"user_id":"\#(id)"}}"#.utf8))
+    #expect(peek.session == "f00-2")
+    var cut = RequestPeek()
+    cut.consume(Array(#"{"metadata":{"user_id":"{\"session_id\":\"f"}}"#.utf8))
+    #expect(cut.session == nil)
+  }
+
   @Test("nothing is looked at beyond the bound")
   func requestIsReadWithinItsBound_G07() {
     let text = #"{"pad":"\#(String(repeating: "x", count: 100))","model":"m"}"#
