@@ -175,6 +175,9 @@ class FakeUpstream:
 
     def close(self) -> None:
         self._closed = True
+        # Closing alone would leave the acceptor waiting.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             connections = list(self._connections)

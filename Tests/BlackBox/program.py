@@ -64,7 +64,8 @@ class Home:
         (self.path / "config.yaml").write_text(json.dumps(sections), encoding="utf-8")
 
     def command(self, *arguments: str) -> list[str]:
-        return [str(PROGRAM), *arguments, "--home", str(self.path)]
+        home = () if arguments[0] == "help" else ("--home", str(self.path))
+        return [str(PROGRAM), *arguments, *home]
 
     def run(
         self, *arguments: str, stdin: str | bytes = b"", check: bool = True, timeout: float = PATIENCE * 2

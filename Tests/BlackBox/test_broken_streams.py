@@ -8,6 +8,7 @@ import threading
 
 import anthropic
 import httpx
+import httpx2
 import openai
 import pytest
 
@@ -94,7 +95,7 @@ def test_the_sdks_see_an_error_when_the_upstream_dies_G03(
         return upstream.scenario(dies)
 
     messages = [{"role": "user", "content": "Say hello."}]
-    broken = (httpx.HTTPError, anthropic.APIConnectionError, openai.APIConnectionError)
+    broken = (httpx.HTTPError, httpx2.HTTPError, anthropic.APIConnectionError, openai.APIConnectionError)
     with (
         pytest.raises(broken),
         anthropic_client.messages.stream(

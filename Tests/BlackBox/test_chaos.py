@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anthropic
 import httpx
+import httpx2
 import openai
 import pytest
 
@@ -23,7 +24,7 @@ from raw_http import in_parallel
 MESSAGES = [{"role": "user", "content": "Tell me a story of some length."}]
 # How many requests llmock remembers.
 JOURNAL = 10_000
-EXPECTED = (httpx.HTTPError, anthropic.AnthropicError, openai.OpenAIError, ValueError)
+EXPECTED = (httpx.HTTPError, httpx2.HTTPError, anthropic.AnthropicError, openai.OpenAIError, ValueError)
 
 
 @contextlib.contextmanager

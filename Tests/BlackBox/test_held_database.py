@@ -128,8 +128,9 @@ def test_requests_go_on_without_a_database_and_health_says_so_G05(
         for path in home.path.glob("usage.db*"):
             path.unlink()
     else:
-        with home.usage_db.open("r+b") as file:
-            file.write(b"\xa5" * home.usage_db.stat().st_size)
+        for path in (home.usage_db, home.path / "usage.db-wal"):
+            with path.open("r+b") as file:
+                file.write(b"\xa5" * path.stat().st_size)
     stream_requests(daemon, f"{model}-after", 50)
     assert daemon.get("/health")[0] == 200, "alive is alive"
     eventually("the health says so", lambda: daemon.json("/api/status")["health"] != "ok")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import time
@@ -97,7 +98,7 @@ def test_the_page_is_whole_without_the_network(daemon: Daemon) -> None:
     assert status == 200
     assert headers["Content-Type"].startswith("text/html")
     page = body.decode()
-    assets = re.findall(r"""(?:src|href)=["']([^"'#]+)["']""", page)
+    assets = [html.unescape(asset) for asset in re.findall(r"""(?:src|href)=["']([^"'#]+)["']""", page)]
     for asset in assets:
         if asset.startswith("data:"):
             continue
