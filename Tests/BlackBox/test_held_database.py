@@ -115,26 +115,52 @@ def test_a_home_kept_locked_from_its_first_second_opens_when_it_is_free_A04(
     daemon.requests_of(model, 20)
 
 
-@pytest.mark.parametrize("harm", ["deleted", "overwritten"])
-def test_requests_go_on_without_a_database_and_health_says_so_G05(
-    home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str, harm: str
+def test_requests_go_on_when_the_database_is_deleted_and_health_says_so_G05(
+    home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str
 ) -> None:
     home.configure(providers=providers(upstream))
     daemons.append(daemon := home.serve())
     stream_requests(daemon, f"{model}-before", 20)
     daemon.requests_of(f"{model}-before", 20)
 
-    if harm == "deleted":
-        for path in home.path.glob("usage.db*"):
-            path.unlink()
-    else:
-        for path in (home.usage_db, home.path / "usage.db-wal"):
-            with path.open("r+b") as file:
-                file.write(b"\xa5" * path.stat().st_size)
+    for path in home.path.glob("usage.db*"):
+        path.unlink()
     stream_requests(daemon, f"{model}-after", 50)
     assert daemon.get("/health")[0] == 200, "alive is alive"
     eventually("the health says so", lambda: daemon.json("/api/status")["health"] != "ok")
     stream_requests(daemon, f"{model}-later", 50)
+
+
+def test_requests_go_on_beside_a_damaged_database_which_is_left_as_it_is_G05(
+    home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str
+) -> None:
+    home.configure(providers=providers(upstream))
+    daemons.append(daemon := home.serve())
+    stream_requests(daemon, f"{model}-before", 20)
+    daemon.requests_of(f"{model}-before", 20)
+    daemon.kill()
+    kept = home.usage_db.read_bytes(), (home.path / "usage.db-wal").read_bytes()
+    assert kept[1], "a killed daemon leaves its -wal"
+    damaged = b"\xa5" * len(kept[0]), kept[1]
+    home.usage_db.write_bytes(damaged[0])
+
+    daemons.append(daemon := home.serve())
+    stream_requests(daemon, f"{model}-after", 50)
+    assert daemon.get("/health")[0] == 200, "alive is alive"
+    status = eventually(
+        "rows wait", lambda: (now := daemon.json("/api/status"))["spool"]["depth"] >= 50 and now
+    )
+    assert status["health"] != "ok"
+    assert any("usage.db" in finding["message"] for finding in status["findings"])
+    assert home.run("usage", "report", check=False).returncode == 65
+    daemon.terminate()
+    # SQLite, let near such a file, would have removed the -wal that can save it.
+    assert (home.usage_db.read_bytes(), (home.path / "usage.db-wal").read_bytes()) == damaged
+
+    home.usage_db.write_bytes(kept[0])
+    daemons.append(daemon := home.serve())
+    daemon.requests_of(f"{model}-before", 20)
+    daemon.requests_of(f"{model}-after", 50)
 
 
 @pytest.fixture
