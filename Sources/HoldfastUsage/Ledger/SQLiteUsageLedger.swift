@@ -94,6 +94,12 @@ public final class SQLiteUsageLedger: UsageLedger {
   /// Replaces the prices that rows accepted from now on are costed with.
   public func setRates(_ rates: RateCardTable) { table.withLock { $0 = rates } }
 
+  /// The prices rows are costed with.
+  public var rates: RateCardTable { table.withLock { $0 } }
+
+  /// The database, once it is open.
+  func openFile() async throws -> StateFile { try await file.file() }
+
   /// Accepts a row at memory speed: checked, priced, and safe from the death of the process when this returns.
   @discardableResult
   public func accept(_ row: UsageRow) throws(UsageError) -> String {
@@ -104,7 +110,7 @@ public final class SQLiteUsageLedger: UsageLedger {
     let time = row.time ?? .now
     let uid = row.uid ?? UsageUID.mint(at: time)
     (row.time, row.uid) = (time, uid)
-    if row.costMicrodollars == nil { table.withLock { $0 }.price(&row) }
+    if row.costMicrodollars == nil { rates.price(&row) }
     do throws(UsageError) {
       try row.validate()
     } catch {
