@@ -114,10 +114,11 @@ let package = Package(
     .testTarget(
       name: "HoldfastGatewayTests",
       dependencies: [
-        "HoldfastGateway", "HoldfastUsage", "HoldfastEngine", "HoldfastTestKit",
+        "HoldfastGateway", "HoldfastUsage", "HoldfastEngine", "HoldfastTestKit", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: house),
   ]

@@ -29,9 +29,13 @@ final class ScriptedConnector: UpstreamConnector, @unchecked Sendable {
   func release() {
     for promise in held {
       let channel = EmbeddedChannel(loop: loop)
-      channel.connect(to: try! SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
-      channels.append(channel)
-      promise.succeed(channel)
+      do {
+        channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
+        channels.append(channel)
+        promise.succeed(channel)
+      } catch {
+        promise.fail(error)
+      }
     }
     held = []
   }

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastUsage
+import Testing
+
+@testable import HoldfastGateway
+
+@Suite struct ConfigurationTests {
+  private func load(_ yaml: String?, _ environment: [String: String] = [:]) throws -> GatewayConfiguration {
+    try GatewayConfiguration.load(home: "/nowhere", environment: environment, yaml: yaml)
+  }
+
+  @Test func theDocumentedFileIsRead() throws {
+    let configuration = try load(
+      """
+      providers:
+        anthropic: { kind: anthropic, base_url: "https://api.anthropic.com" }
+        openai:    { kind: openai,    base_url: "https://api.openai.com/v1" }
+        local:     { kind: openai,    base_url: "http://127.0.0.1:11434/v1", prices: { "llama3.2": { input: 0, output: 0.5 } } }
+      auth:
+        token: 0123456789abcdef
+      server:
+        allowed_hosts: [Gateway.LAN]
+      defaults: { openai: local }
+      """)
+    let local = try #require(configuration.providers.first { $0.name == "local" })
+    #expect(local.kind == .openAI)
+    #expect(local.baseURL.description == "http://127.0.0.1:11434/v1")
+    #expect(configuration.prices["local"]?["llama3.2"] == ConfiguredPrice(input: 0, output: 0.5))
+    #expect(configuration.token?.matches("0123456789abcdef") == true)
+    #expect(configuration.allowedHosts == ["gateway.lan"])
+    #expect(configuration.openAIProvider == "local")
+    var row = UsageRow(provider: "local", model: "llama3.2")
+    (row.inputTokens, row.outputTokens) = (1_000_000, 1_000_000)
+    try configuration.rates().price(&row)
+    #expect(row.costMicrodollars == 500_000)
+  }
+
+  @Test(arguments: [nil, "", "# nothing\n", "providers: {}"])
+  func withoutAFileTheVendorsAreThere(_ yaml: String?) throws {
+    let names = try load(yaml).providers.map(\.name)
+    #expect(Set(names).isSuperset(of: ["anthropic", "openai", "groq", "openrouter", "ollama"]))
+  }
+
+  @Test(arguments: [
+    ("providers:\n  x: { kind: openai\n", "line"),
+    ("providers:\n  x:\n    kind: telepathy\n    base_url: http://a\n", "line 3"),
+    ("providers:\n  x:\n    kind: openai\n    base_ulr: http://a\n", "line 4"),
+    ("providers:\n  x: { kind: openai }\n", "base_url"),
+    ("providers:\n  api: { kind: openai, base_url: http://a }\n", "“api”"),
+    ("providers:\n  openai: { base_url: ftp://a }\n", "ftp://a"),
+    ("providers:\n  openai: {}\n  openai: {}\n", ""),
+    ("server: { port: 1 }\n", "“port”"),
+    ("auth: { token: short }\n", "16"),
+    ("defaults: { openai: nobody }\n", "nobody"),
+    ("providers: { openai: { prices: { m: { input: -1, output: 1 } } } }\n", "input"),
+    ("providers: { openai: { prices: { m: { input: 1 } } } }\n", "output"),
+    ("- a list\n", "mapping"),
+  ])
+  func whatCannotBeIsNamedWithItsPlace(_ yaml: String, _ word: String) {
+    let error = #expect(throws: GatewayError.self) { try load(yaml) }
+    #expect(error?.code == .configuration)
+    #expect(error?.message.hasPrefix("config.yaml") == true)
+    #expect(word.isEmpty || error?.message.contains(word) == true, "\(error?.message ?? "")")
+  }
+
+  @Test func theEnvironmentGivesKeysAndAddresses() throws {
+    let configuration = try load(
+      nil, ["ANTHROPIC_API_KEY": "sk-a", "OPENAI_BASE_URL": "http://10.0.0.1/v1", "GROQ_API_KEY": ""])
+    func provider(_ name: String) throws -> Provider {
+      try #require(configuration.providers.first { $0.name == name })
+    }
+    #expect(try provider("anthropic").credential?.value == "sk-a")
+    #expect(try provider("openai").baseURL.host == "10.0.0.1")
+    #expect(try provider("openai").credential == nil)
+    #expect(try provider("groq").credential == nil)
+    #expect(throws: GatewayError.self) { try load(nil, ["OPENAI_BASE_URL": "nonsense"]) }
+  }
+
+  @Test func aKeyDoesNotFollowAProviderElsewhere() throws {
+    let yaml = "providers: { anthropic: { base_url: http://evil.test } }"
+    let moved = try load(yaml, ["ANTHROPIC_API_KEY": "sk-a"])
+    #expect(try #require(moved.providers.first { $0.name == "anthropic" }).credential == nil)
+  }
+
+  @Test func aPublicAddressNeedsAToken_G06() throws {
+    for host in ["0.0.0.0", "::", "192.168.1.5", "gateway.lan"] {
+      var configuration = try load(nil)
+      configuration.host = host
+      #expect(throws: GatewayError.self) { try configuration.validate() }
+      configuration.token = GatewayToken("0123456789abcdef")
+      #expect(throws: Never.self) { try configuration.validate() }
+    }
+    for host in ["127.0.0.1", "localhost", "::1"] {
+      var configuration = try load(nil)
+      configuration.host = host
+      #expect(throws: Never.self) { try configuration.validate() }
+    }
+  }
+
+  @Test func aProviderThatIsThisGatewayIsRefused() throws {
+    let configuration = try load(nil, ["OPENAI_BASE_URL": "http://localhost:4141/v1"])
+    let error = #expect(throws: GatewayError.self) { try configuration.validate() }
+    #expect(error?.message.contains("OPENAI_BASE_URL") == true)
+  }
+
+  @Test(arguments: [
+    ("7d", "2026-11-14T09:00:00.000Z"), ("90m", "2026-11-21T08:00:00.000Z"),
+    ("today", "2026-11-21T00:00:00.000Z"),
+    ("2026-11-01", "2026-11-01T00:00:00.000Z"), ("2w", "2026-11-07T09:00:00.000Z"),
+  ])
+  func reportSpansAreRead(_ since: String, _ expected: String) throws {
+    let now = try #require(UTCInstant("2026-11-21T09:30:12.045Z"))
+    let query = try ReportQuery.query(by: nil, since: since, until: nil, limit: nil, now: now)
+    #expect(query.since?.description == expected)
+    #expect(query.grouping == .model)
+  }
+
+  @Test(arguments: ["someday", "-3d", "d", "7y", ""])
+  func otherWordsAreNoTime(_ since: String) {
+    #expect(throws: ReportQuery.Problem.self) {
+      try ReportQuery.query(by: nil, since: since, until: nil, limit: nil)
+    }
+  }
+
+  @Test func metricLabelsCannotBreakThePage() {
+    var snapshot = GatewayMetrics.Snapshot()
+    let nasty = GatewayMetrics.Series(provider: "p", model: "a\"b\\c\nd\u{7}{}", status: "200")
+    snapshot.requests[nasty] = 3
+    let text = MetricsPage.text(snapshot, ledger: UsageLedgerStatus(), home: "/nowhere")
+    #expect(
+      text.contains(#"holdfast_requests_total{provider="p",model="a\"b\\c\nd{}",status="200"} 3"# + "\n"))
+  }
+}
