@@ -8,7 +8,7 @@ public enum WireKind: String, Sendable, Hashable, Codable, CaseIterable {
   case anthropicCountTokens = "count_tokens"
   /// OpenAI `POST /v1/chat/completions`, and the older `/v1/completions`, whose usage has the same shape.
   case openAIChat = "chat_completions"
-  /// OpenAI `POST /v1/responses`.
+  /// OpenAI `POST /v1/responses`, and `/v1/responses/compact`, which is billed the same way.
   case openAIResponses = "responses"
   /// OpenAI `POST /v1/embeddings`.
   case openAIEmbeddings = "embeddings"
@@ -41,6 +41,7 @@ public enum WireKind: String, Sendable, Hashable, Codable, CaseIterable {
     case ("POST", "count_tokens"): self = .anthropicCountTokens
     case ("POST", "completions"): self = .openAIChat
     case ("POST", "responses"): self = .openAIResponses
+    case ("POST", "compact") where parts.dropLast().last == "responses": self = .openAIResponses
     case ("POST", "embeddings"): self = .openAIEmbeddings
     case ("POST", _) where last.hasSuffix(":generateContent") || last.hasSuffix(":streamGenerateContent"):
       self = .geminiGenerateContent

@@ -172,6 +172,20 @@ struct SQLiteUsageLedgerTests {
     await ledger.close()
   }
 
+  @Test("the leftovers of more processes than are taken over at once are all waited for")
+  func manyLeftoversLand_B10() async throws {
+    for index in 0..<150 {
+      let spool = try Spool.open(
+        .init(directory: home + "/spool", stream: "usage", capacity: 128 << 10, segmentBytes: 32 << 10))
+      try spool.append(row("left-\(index)").encodedRecord())
+      await spool.close(within: .zero)
+    }
+    let ledger = try await SQLiteUsageLedger.open(home: home)
+    try await ledger.flush(within: nil, includingLeftovers: true)
+    #expect(try await ledger.report(UsageReportQuery()).first?.requests == 150)
+    await ledger.close()
+  }
+
   @Test("a record that is no row is kept with its bytes and its reason, and the rest land")
   func undecodableRecordIsSetAside_D14() async throws {
     let spool = try Spool.open(.init(directory: home + "/spool", stream: "usage"))

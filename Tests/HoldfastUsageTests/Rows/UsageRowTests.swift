@@ -122,6 +122,18 @@ struct UsageRowTests {
         == true)
   }
 
+  @Test("a line that is no valid text is refused")
+  func invalidTextIsRefused_D01() {
+    let surrogate = #"{"provider":"p","model":"a\ud800b"}"#
+    #expect(throws: UsageError.self) { try UsageRow(line: Array(surrogate.utf8)) }
+    let bytes = Array(#"{"provider":"p","model":""#.utf8) + [0xC3, 0x28] + Array(#""}"#.utf8)
+    #expect(throws: UsageError.self) { try UsageRow(line: bytes) }
+    let nested = String(repeating: "[", count: 100_000)
+    #expect(throws: UsageError.self) {
+      try UsageRow(line: Array(#"{"provider":"p","model":"m","x":\#(nested)"#.utf8))
+    }
+  }
+
   @Test("a line of the contract is read")
   func contractLineIsRead() throws {
     let line = #"""

@@ -159,6 +159,9 @@ struct RequestPeekTests {
     #expect(WireKind(method: "POST", target: "/v1/messages/count_tokens") == .anthropicCountTokens)
     #expect(WireKind(method: "POST", target: "/local/v1/chat/completions") == .openAIChat)
     #expect(WireKind(method: "POST", target: "/responses") == .openAIResponses)
+    #expect(WireKind(method: "POST", target: "/v1/responses/compact") == .openAIResponses)
+    #expect(WireKind(method: "POST", target: "/v1/compact") == .other)
+    #expect(WireKind(method: "POST", target: "/v1/messages/batches") == .other)
     #expect(WireKind(method: "GET", target: "/v1/responses/resp_1") == .other)
     #expect(WireKind(method: "GET", target: "/v1/models?limit=1000") == .models)
     #expect(
