@@ -82,6 +82,11 @@ let package = Package(
       name: "HoldfastTestKit",
       dependencies: ["CHoldfast", "HoldfastEngine", grdb, sqlite],
       swiftSettings: house),
+    // The program that tests run as their other processes.
+    .executableTarget(
+      name: "HoldfastTestPeer",
+      dependencies: ["HoldfastEngine", "HoldfastTestKit", grdb],
+      swiftSettings: house),
     .target(
       name: "Holdfast",
       dependencies: ["HoldfastEngine", "HoldfastUsage"],
@@ -105,7 +110,13 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "HoldfastEngineTests",
-      dependencies: ["HoldfastEngine", "HoldfastTestKit", "CHoldfast", grdb, sqlite],
+      dependencies: [
+        "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", "CHoldfast", grdb, sqlite,
+      ],
+      swiftSettings: house),
+    .testTarget(
+      name: "HoldfastTestKitTests",
+      dependencies: ["HoldfastTestKit", "HoldfastTestPeer", "CHoldfast", sqlite],
       swiftSettings: house),
     .testTarget(
       name: "HoldfastUsageTests",

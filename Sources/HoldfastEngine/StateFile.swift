@@ -95,6 +95,26 @@ public final class StateFile: Sendable {
       in: core.writer.jobs)
   }
 
+  /// As ``write(within:_:)``, for the engine's own threads: no task is needed, so a cooperative pool that is
+  /// busy or blocked holds nothing up. `end` is called once, by the writer's thread or before this returns.
+  ///
+  /// - Returns: withdraws the write if it still waits for its turn.
+  func write<T: Sendable>(
+    _ body: @escaping @Sendable (Database) throws -> T,
+    end: @escaping @Sendable (Result<T, any Error>) -> Void
+  ) -> @Sendable () -> Void {
+    do throws(StoreError) {
+      try check()
+    } catch {
+      end(.failure(error))
+      return {}
+    }
+    let job = CallbackJob(patience: core.configuration.patience, body, end: end)
+    let jobs = core.writer.jobs
+    jobs.submit(job)
+    return { jobs.cancel(job) }
+  }
+
   /// Folds the WAL back into the database as far as readers allow.
   ///
   /// The engine does this by itself; call it before copying the file by other means, say.

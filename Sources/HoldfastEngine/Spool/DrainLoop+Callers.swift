@@ -74,7 +74,7 @@ extension DrainLoop {
   /// Lets go of everything; what has not landed is left on disk, unlocked, for the next drain.
   mutating func finish() {
     // The batch may still commit after this: the cursor tells whoever adopts the segment.
-    flight?.task.cancel()
+    flight?.withdraw()
     let late = core.mail.withLock { mail in
       mail.isOver = true
       defer {

@@ -25,6 +25,7 @@ extension DrainLoop {
     let spare = core.side.withLock { $0.spare?.id }
     var unusable = 0
     var orphans = sources.count(where: \.isOrphan)
+    var adopted: [SpoolSegment] = []
     for name in core.directory.segments(of: core.configuration.stream) {
       if known.contains(name.id) || name.id == spare { continue }
       if orphans >= Self.mostOrphans { break }
@@ -32,10 +33,13 @@ extension DrainLoop {
       case .owned, .gone: continue
       case .unusable: unusable += 1
       case .adopted(let segment):
-        sources.append(DrainSource(orphan: segment))
+        adopted.append(segment)
         orphans += 1
       }
     }
+    // A dead process's segments in the order it filled them, as far as they were met in one go.
+    adopted.sort { $0.created < $1.created }
+    sources += adopted.map(DrainSource.init(orphan:))
     core.board.withLock { $0.unusable = unusable }
   }
 

@@ -31,7 +31,7 @@ struct DrainLoop {
 
   /// A batch on its way.
   struct Flight {
-    let task: Task<Void, Never>
+    let withdraw: @Sendable () -> Void
     let count: Int
     let ends: [End]
     let forgotten: Int
@@ -185,16 +185,13 @@ struct DrainLoop {
       stream: stream, directory: directory.identity, slices: slices, records: records, forgotten: forgotten,
       sweep: needsSweep ? sweep : nil)
     let core = core
-    let task = Task.detached(priority: .utility) {
-      do {
-        let outcome = try await drain.sink.land { try landing.run($0, apply: drain.apply) }
-        core.post { $0.ended = .success(outcome) }
-      } catch {
-        core.post { $0.ended = .failure(error) }
-      }
+    let withdraw = drain.sink.land {
+      try landing.run($0, apply: drain.apply)
+    } end: { result in
+      core.post { $0.ended = result }
     }
     flight = Flight(
-      task: task, count: records.count, ends: ends, forgotten: forgotten.count, swept: needsSweep)
+      withdraw: withdraw, count: records.count, ends: ends, forgotten: forgotten.count, swept: needsSweep)
   }
 
   private mutating func settle(_ ended: Result<SpoolLanding.Outcome, any Error>) {

@@ -22,6 +22,7 @@ enum SegmentFormat {
   static let version: UInt32 = 1
   static let headerBytes = 256
   static let recordHeaderBytes = 24
+  static let createdOffset = 24
   /// The part of the header its checksum covers.
   static let checkedHeaderBytes = 48
 
@@ -35,7 +36,7 @@ enum SegmentFormat {
     unsafe base.storeBytes(of: version, toByteOffset: 8, as: UInt32.self)
     unsafe base.storeBytes(of: UInt32(headerBytes), toByteOffset: 12, as: UInt32.self)
     unsafe base.storeBytes(of: UInt64(size), toByteOffset: 16, as: UInt64.self)
-    unsafe base.storeBytes(of: created, toByteOffset: 24, as: Int64.self)
+    unsafe base.storeBytes(of: created, toByteOffset: createdOffset, as: Int64.self)
     unsafe base.storeBytes(of: id.high, toByteOffset: 32, as: UInt64.self)
     unsafe base.storeBytes(of: id.low, toByteOffset: 40, as: UInt64.self)
     // The magic is part of what is checked; it is stored first, the checksum last.

@@ -104,18 +104,25 @@ final class SpoolCore: Sendable {
 }
 
 /// Where a drain's transactions run: a ``StateFile``, or a test's stand-in.
+///
+/// Told by a closure and not awaited: landing must not depend on a cooperative pool that an application may
+/// have filled or blocked.
 protocol SpoolSink: Sendable {
-  /// Runs `body` in one write transaction; returns once it is durable. `body` may be run again after a
-  /// rollback.
-  func land<Value: Sendable>(
-    _ body: @escaping @Sendable (Database) throws -> Value
-  ) async throws -> Value
+  /// Runs `body` in one write transaction and calls `end` once it is durable, or has failed. `body` may be
+  /// run again after a rollback.
+  ///
+  /// - Returns: withdraws the transaction if it has not begun.
+  func land(
+    _ body: @escaping @Sendable (Database) throws -> SpoolLanding.Outcome,
+    end: @escaping @Sendable (Result<SpoolLanding.Outcome, any Error>) -> Void
+  ) -> @Sendable () -> Void
 }
 
 extension StateFile: SpoolSink {
-  func land<Value: Sendable>(
-    _ body: @escaping @Sendable (Database) throws -> Value
-  ) async throws -> Value {
-    try await write(body)
+  func land(
+    _ body: @escaping @Sendable (Database) throws -> SpoolLanding.Outcome,
+    end: @escaping @Sendable (Result<SpoolLanding.Outcome, any Error>) -> Void
+  ) -> @Sendable () -> Void {
+    write(body, end: end)
   }
 }

@@ -36,6 +36,9 @@ import CHoldfast
 
   deinit { close() }
 
+  /// When it was made, as its header says: a process fills its segments in the order it made them.
+  var created: Int64 { unsafe base.load(fromByteOffset: SegmentFormat.createdOffset, as: Int64.self) }
+
   /// The segment's bytes up to `limit`, to be read while the segment is open.
   func reader(upTo limit: Int, ownerLives: Bool) -> SegmentReader {
     let bytes = unsafe UnsafeRawBufferPointer(start: base, count: min(limit, size))

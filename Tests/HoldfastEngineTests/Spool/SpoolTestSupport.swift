@@ -46,12 +46,16 @@ final class GatedSink: SpoolSink {
     self.gate = gate
   }
 
-  func land<Value: Sendable>(
-    _ body: @escaping @Sendable (Database) throws -> Value
-  ) async throws -> Value {
-    await gate.pass()
-    // In a task of its own: a cancelled caller's write must be able to commit all the same.
-    return try await Task { try await file.write(body) }.value
+  func land(
+    _ body: @escaping @Sendable (Database) throws -> SpoolLanding.Outcome,
+    end: @escaping @Sendable (Result<SpoolLanding.Outcome, any Error>) -> Void
+  ) -> @Sendable () -> Void {
+    Task { [gate, file] in
+      await gate.pass()
+      _ = file.land(body, end: end)
+    }
+    // It commits even when its caller has given up on it.
+    return {}
   }
 }
 

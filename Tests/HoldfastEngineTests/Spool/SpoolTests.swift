@@ -45,14 +45,19 @@ private final class FaultySink: SpoolSink {
     script = Mutex(faults.reversed())
   }
 
-  func land<Value: Sendable>(
-    _ body: @escaping @Sendable (Database) throws -> Value
-  ) async throws -> Value {
+  func land(
+    _ body: @escaping @Sendable (Database) throws -> SpoolLanding.Outcome,
+    end: @escaping @Sendable (Result<SpoolLanding.Outcome, any Error>) -> Void
+  ) -> @Sendable () -> Void {
     let fault = script.withLock { $0.popLast() ?? .none }
-    if fault == .before { throw StoreError(.diskFull, "told to fail") }
-    let value = try await file.write(body)
-    if fault == .after { throw StoreError(.io, "told to lose the answer", outcome: .unknown) }
-    return value
+    if fault == .before {
+      end(.failure(StoreError(.diskFull, "told to fail")))
+      return {}
+    }
+    return file.land(body) { result in
+      let lost = StoreError(.io, "told to lose the answer", outcome: .unknown)
+      end(fault == .after ? .failure(lost) : result)
+    }
   }
 }
 
