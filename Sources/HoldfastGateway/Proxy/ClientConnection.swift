@@ -45,6 +45,7 @@ final class ClientConnection: ChannelDuplexHandler {
   private var isStepping = false
   private var heldRead = false
   private var hasForwarded = false
+  private var isInReadCycle = false
   /// When the sweep gives this connection up; what that means depends on the phase.
   var deadline: NIODeadline
 
@@ -174,6 +175,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     var bytes = unwrapInboundIn(data)
+    isInReadCycle = true
     switch phase {
     case .lingering, .closed: return
     default: break
@@ -183,12 +185,17 @@ final class ClientConnection: ChannelDuplexHandler {
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
+    isInReadCycle = false
     if case .relaying(let exchange) = phase { exchange.flushRequest() }
     if input.readableBytes == 0 { input = ByteBuffer() }
-    if hasForwarded {
-      hasForwarded = false
-      context.fireChannelReadComplete()
-    }
+    completeForwarding()
+  }
+
+  /// Tells the handlers behind that what they were given is all for now.
+  private func completeForwarding() {
+    guard hasForwarded, !isInReadCycle else { return }
+    hasForwarded = false
+    context?.fireChannelReadComplete()
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -254,6 +261,9 @@ final class ClientConnection: ChannelDuplexHandler {
     isStepping = true
     defer { isStepping = false }
     while advance() {}
+    // A request that had waited for its turn comes up outside any read.
+    completeForwarding()
+    if !isInReadCycle, case .relaying(let exchange) = phase { exchange.flushRequest() }
   }
 
   /// One step; false when there is nothing to do until something happens.
