@@ -37,6 +37,9 @@ import Synchronization
 
   deinit { unsafe sqlite3_close_v2(handle) }
 
+  /// The connection itself, for a test that reaches below SQL; used by one thread at a time.
+  @unsafe public var rawHandle: OpaquePointer { unsafe handle }
+
   /// Runs SQL without results.
   public func run(_ sql: String) throws {
     try lock.withLock { _ in

@@ -143,26 +143,4 @@ import Testing
     #expect(try notesInFile(file.path) == ["kept", "back"])
     await file.close()
   }
-
-  /// A stray open and close of the database drops this process's POSIX locks. Plain SQLite then lets a
-  /// sibling's last close unlink the live -wal; the guard's lock is no POSIX lock and stays.
-  @Test func aStrayCloseDoesNotLetASiblingUnlinkTheWAL_B01() async throws {
-    let directory = try TemporaryDirectory()
-    let file = try await StateFile.open(directory.file("a.db"), migrations: notes)
-    try await file.write(insertNote("first"))
-    let stray = unsafe open(file.path, O_RDONLY)
-    close(stray)
-    let sibling = Process()
-    sibling.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    sibling.arguments = ["sqlite3", file.path, "SELECT count(*) FROM note"]
-    let output = Pipe()
-    sibling.standardOutput = output
-    try sibling.run()
-    sibling.waitUntilExit()
-    #expect(sibling.terminationStatus == 0)
-    #expect(FileManager.default.fileExists(atPath: file.path + "-wal"))
-    try await file.write(insertNote("second"))
-    #expect(try notesInFile(file.path) == ["first", "second"])
-    await file.close()
-  }
 }

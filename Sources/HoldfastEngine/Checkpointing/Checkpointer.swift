@@ -55,12 +55,20 @@ struct Checkpointer {
     return walPages >= dueAt
   }
 
+  /// The connection that checkpoints; opened at the first use.
+  var connection: DatabaseQueue {
+    mutating get throws {
+      if let queue { return queue }
+      let opened = try Connection.open(
+        path, as: .checkpointer, configuration: configuration, patience: patience)
+      queue = opened
+      return opened
+    }
+  }
+
   /// Runs one checkpoint. The caller has the turn to write and no open transaction on `writer`.
   mutating func run(beside writer: DatabaseQueue) throws -> CheckpointReport {
-    if queue == nil {
-      queue = try Connection.open(path, as: .checkpointer, configuration: configuration, patience: patience)
-    }
-    guard let queue else { return CheckpointReport(walPages: 0, foldedPages: 0) }
+    let queue = try connection
     let result = try writer.inDatabase { db in
       try db.beginTransaction(.immediate)
       defer { try? db.rollback() }

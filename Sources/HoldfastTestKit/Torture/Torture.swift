@@ -41,7 +41,9 @@ public struct Torture: Sendable {
   private let progress: @Sendable (TortureReport) -> Void
 
   /// - Parameter progress: called a few times a second with what is known so far.
-  public init(_ configuration: Configuration, progress: @escaping @Sendable (TortureReport) -> Void = { _ in }) {
+  public init(
+    _ configuration: Configuration, progress: @escaping @Sendable (TortureReport) -> Void = { _ in }
+  ) {
     self.configuration = configuration
     self.progress = progress
   }
@@ -95,7 +97,9 @@ public struct Torture: Sendable {
       configuration.program[0], arguments: Array(configuration.program.dropFirst()) + [settings])
     let listener = Task {
       while let word = await process.word() { ledger.hear(word, afterAKill: incarnation > 0) }
-      if case .exited(let status) = process.ending { ledger.update { $0.note("a peer ended by itself: \(status)") } }
+      if case .exited(let status) = process.ending {
+        ledger.update { $0.note("a peer ended by itself: \(status)") }
+      }
     }
     return Slot(peer: peer, process: process, listener: listener, began: .now)
   }
@@ -111,7 +115,8 @@ public struct Torture: Sendable {
       try await Task.sleep(for: .milliseconds(Int.random(in: 0..<25, using: &random)))
       let index = Int.random(in: 0..<slots.count, using: &random)
       if configuration.kills == 0 || random.chance(0.15) {
-        try await stop(slots[index].process, for: .milliseconds(Int.random(in: 1..<40, using: &random)), ledger)
+        try await stop(
+          slots[index].process, for: .milliseconds(Int.random(in: 1..<40, using: &random)), ledger)
       } else {
         kills += 1
         await slots[index].process.kill()

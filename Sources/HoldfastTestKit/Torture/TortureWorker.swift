@@ -57,10 +57,11 @@ final class TortureWorker: Sendable {
   }
 
   private func nextNumber() -> UInt64 {
-    peer.number(state.withLock { state in
-      state.count += 1
-      return state.count
-    })
+    peer.number(
+      state.withLock { state in
+        state.count += 1
+        return state.count
+      })
   }
 
   private func burst(of callers: Int, _ salt: UInt64, _ file: StateFile) async {
@@ -112,7 +113,9 @@ final class TortureWorker: Sendable {
     await report {
       let found = try await file.read { db in
         try Int.fetchOne(
-          db, sql: "SELECT count(*) FROM (SELECT number FROM written ORDER BY id DESC LIMIT 20000) WHERE number = ?",
+          db,
+          sql:
+            "SELECT count(*) FROM (SELECT number FROM written ORDER BY id DESC LIMIT 20000) WHERE number = ?",
           arguments: [Int64(number)])
       }
       if found == 0 { self.link.tell("error an acknowledged write was not visible to its own process") }
