@@ -77,6 +77,9 @@ extension DashboardPage {
       .cards { gap: .6rem; margin-top: 1rem; }
       .card { padding: .8rem .85rem; }
       .wide { display: none; }
+      table { font-size: .82rem; }
+      th, td { padding-right: .5rem; }
+      td:first-child { min-width: 5rem; }
       #chart { height: 9rem; }
       footer { flex-direction: column; }
     }

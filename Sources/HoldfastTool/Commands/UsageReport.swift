@@ -101,7 +101,9 @@ struct UsageReport: AsyncParsableCommand {
     [
       name, Amount.count(line.requests), Amount.count(line.inputTokens), Amount.count(line.cacheReadTokens),
       Amount.count(line.cacheWrite5mTokens + line.cacheWrite1hTokens), Amount.count(line.outputTokens),
-      Amount.money(microdollars: line.costMicrodollars),
+      // A sum nobody knows is no zero.
+      line.requests > 0 && line.unpriced == line.requests
+        ? "–" : Amount.money(microdollars: line.costMicrodollars),
       line.unpriced == 0 ? "" : Amount.count(line.unpriced),
       line.unknown == 0 ? "" : Amount.count(line.unknown),
     ]
