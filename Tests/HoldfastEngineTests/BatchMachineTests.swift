@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastTestKit
 import Testing
 
 @testable import HoldfastEngine
@@ -72,7 +73,7 @@ import Testing
   /// Whatever happens, a caller is told exactly one thing, in order, and only what a transaction made true.
   @Test(arguments: 0..<200)
   func everyCallerIsToldOnceAndTheTruth(seed: UInt64) {
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix64(seed: seed)
     var queue = Array(0..<40)
     var alone: Set<Int> = []
     var durable: Set<Int> = []
@@ -125,20 +126,5 @@ import Testing
     #expect(Set(acknowledged).isSubset(of: durable))
     #expect(failed.isDisjoint(with: acknowledged))
     #expect(failed.union(acknowledged) == Set(0..<40))
-  }
-}
-
-/// SplitMix64: the same seed gives the same run.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
   }
 }

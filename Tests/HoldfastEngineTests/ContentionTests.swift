@@ -74,6 +74,23 @@ import Testing
     await file.close()
   }
 
+  /// The queue stands behind the foreign holder, and the one who only wants to read does not stand in it.
+  @Test func aFileThatNeedsNothingDoneOpensWhileItIsLocked_A04() async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("a.db")
+    await (try StateFile.open(path, migrations: notes)).close()
+    let lane = try WriteLane(databasePath: path)
+    #expect(try lane.tryEnter())
+    let foreign = try ForeignConnection(path)
+    try foreign.run("BEGIN EXCLUSIVE")
+    let file = try await StateFile.open(path, migrations: notes)
+    #expect(try await file.read(countNotes) == 0)
+    try foreign.run("COMMIT")
+    lane.leave()
+    try await file.write(insertNote("later"))
+    await file.close()
+  }
+
   @Test func everySpellingOfAPathLeadsToOneWriter_A09() async throws {
     let directory = try TemporaryDirectory()
     let manager = FileManager.default

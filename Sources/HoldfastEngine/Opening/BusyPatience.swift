@@ -16,7 +16,7 @@ import Synchronization
 /// them polls SQLite's lock at a time, and it can afford to poll often: a foreign writer that leaves a gap
 /// of a few milliseconds is enough.
 final class BusyPatience: Sendable {
-  private let wanted = Mutex<@Sendable () -> Bool>({ false })
+  private let wanted = Monitor<@Sendable () -> Bool>({ false })
   private let waited = Atomic<Bool>(false)
 
   /// Sets who decides, until the next call of this, whether to wait on.

@@ -67,6 +67,48 @@ final class OpenedFile {
     }
   }
 
+  private init(fileGuard: FileGuard, database: DatabaseQueue, generation: Generation) {
+    self.fileGuard = fileGuard
+    self.database = database
+    self.generation = generation
+  }
+
+  /// Opens a database that needs nothing done to it: there, in WAL mode, with its schema up to date.
+  ///
+  /// That takes no lock anybody could be waiting for, so a program that only wants to read opens at once,
+  /// also while somebody holds the write lock and the queue stands behind it.
+  /// - Returns: nil when there is something to do that needs the turn.
+  static func whole(
+    path: String, lane: WriteLane, configuration: StateFileConfiguration, migrations: DatabaseMigrator,
+    patience: BusyPatience, deadline: ContinuousClock.Instant
+  ) throws -> OpenedFile? {
+    // Its absence is seen here without creating it: the turn decides who does.
+    guard FileIdentity(path: path) != nil else { return nil }
+    let fileGuard = try FileGuard(databasePath: path, creates: false)
+    guard fileGuard.header == .wal, let recorded = lane.recordedGeneration,
+      recorded.breach(ofDatabaseAt: path) == nil
+    else { return nil }
+    patience.wait(until: deadline)
+    let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
+    do {
+      let isUpToDate = try database.inDatabase { db in
+        guard try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal" else { return false }
+        return try migrations.hasCompletedMigrations(db) && !migrations.hasBeenSuperseded(db)
+      }
+      guard isUpToDate, try fileGuard.protectWAL(),
+        Generation.current(ofDatabaseAt: path, inWALMode: true) == recorded,
+        lane.recordedGeneration == recorded
+      else {
+        try? database.close()
+        return nil
+      }
+    } catch {
+      try? database.close()
+      throw error
+    }
+    return OpenedFile(fileGuard: fileGuard, database: database, generation: recorded)
+  }
+
   /// Closes the connection, not the guard: that must outlive every connection of the process.
   func close() {
     // A connection that does not close cleanly has unfinalised statements; it goes with its last reference.

@@ -23,11 +23,9 @@ final class StateFileCore: Sendable {
   init(path: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator) throws {
     let deadline = ContinuousClock.now + configuration.patience
     let lane = try WriteLane(databasePath: path)
-    try Self.enterUnbroken(lane, path: path, deadline: deadline)
-    defer { lane.leave() }
     let patience = BusyPatience()
-    let opened = try OpenedFile(
-      path: path, lane: lane, configuration: configuration, migrations: [migrations], patience: patience,
+    let opened = try Self.open(
+      path: path, lane: lane, configuration: configuration, migrations: migrations, patience: patience,
       deadline: deadline)
     lane.markAlive()
     let changeFeed = ChangeFeed(path: path, configuration: configuration)
@@ -45,6 +43,27 @@ final class StateFileCore: Sendable {
     self.writer = writer
     self.readers = readers
     self.changeFeed = changeFeed
+  }
+
+  private static func open(
+    path: String, lane: WriteLane, configuration: StateFileConfiguration, migrations: DatabaseMigrator,
+    patience: BusyPatience, deadline: ContinuousClock.Instant
+  ) throws -> OpenedFile {
+    do {
+      if let whole = try OpenedFile.whole(
+        path: path, lane: lane, configuration: configuration, migrations: migrations, patience: patience,
+        deadline: deadline)
+      {
+        return whole
+      }
+    } catch is DatabaseError {
+      // Something is the matter with it; the protocol below judges it in the lane and says what.
+    }
+    try enterUnbroken(lane, path: path, deadline: deadline)
+    defer { lane.leave() }
+    return try OpenedFile(
+      path: path, lane: lane, configuration: configuration, migrations: [migrations], patience: patience,
+      deadline: deadline)
   }
 
   /// Takes the turn at a moment when the living openers of the file agree with what is on disk.

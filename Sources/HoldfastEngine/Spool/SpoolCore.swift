@@ -8,15 +8,15 @@ import Synchronization
 final class SpoolCore: Sendable {
   let configuration: Spool.Configuration
   let directory: SpoolDirectory
-  let side: Mutex<AppendSide>
+  let side: Monitor<AppendSide>
   let mail: Monitor<Mail>
-  let board = Mutex(Board())
+  let board = Monitor(Board())
   private let forkDepth = chf_fork_depth()
 
   init(configuration: Spool.Configuration, directory: SpoolDirectory, first: SpoolSegment) {
     self.configuration = configuration
     self.directory = directory
-    side = Mutex(
+    side = Monitor(
       AppendSide(
         directory: directory.path, stream: configuration.stream, segmentBytes: configuration.segmentBytes,
         capacity: configuration.capacity, first: first))
