@@ -138,10 +138,14 @@ extension DashboardPage {
         drawNotice();
         drawChart();
         drawModels();
-        const live = byId("live");
-        live.className = "live " + data.health;
         const waiting = data.spool.depth > 0 ? plural(data.spool.depth, "row") + " waiting to be written" : "live";
-        setText(live, data.health === "ok" ? waiting : data.health + " · " + waiting);
+        tell(data.health, data.health === "ok" ? waiting : data.health + " · " + waiting);
+      };
+
+      const tell = (state, text) => {
+        const live = byId("live");
+        live.className = "live " + state;
+        setText(live, text);
       };
 
       const refresh = async () => {
@@ -152,13 +156,14 @@ extension DashboardPage {
             data = await answer.json();
             draw();
           } else if (answer.status !== 304) {
-            throw new Error("status " + answer.status);
+            // The daemon lives; what it cannot read is the database.
+            const problem = await answer.json().catch(() => null);
+            tag = null;
+            tell("degraded", problem?.error?.message ?? "the numbers cannot be read (status " + answer.status + ")");
           }
         } catch (error) {
           tag = null;
-          const live = byId("live");
-          live.className = "live lost";
-          setText(live, "no answer from the daemon (" + error.message + ")");
+          tell("lost", "no answer from the daemon (" + error.message + ")");
         }
         plan();
       };

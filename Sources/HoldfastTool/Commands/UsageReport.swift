@@ -68,15 +68,21 @@ struct UsageReport: AsyncParsableCommand {
     // A daemon lands what is spooled; without one, what a killed process left is landed here first.
     let lands = home.hasSpooledFiles && DaemonLock.holder(home: home.path) == nil
     let ledger = try await SQLiteUsageLedger.open(home: home.path, for: lands ? .accepting : .reporting)
-    defer { Task { await ledger.close(within: .seconds(1)) } }
     if lands {
       do {
-        try await ledger.flush(within: .seconds(5), includingLeftovers: true)
+        try await ledger.flush(within: .seconds(5))
       } catch {
         Console.printError("Some rows wait in the spool and are not in this report: \(error)")
       }
     }
-    return try await ledger.report(query)
+    let lines: Result<[UsageReportLine], any Error>
+    do {
+      lines = .success(try await ledger.report(query))
+    } catch {
+      lines = .failure(error)
+    }
+    await ledger.close(within: .seconds(1))
+    return try lines.get()
   }
 
   private static func text(_ lines: [UsageReportLine], _ query: UsageReportQuery) -> String {
