@@ -21,11 +21,11 @@ import Synchronization
   private let lock = Mutex<Void>(())
   private let handle: OpaquePointer
 
-  /// Opens the file as `sqlite3_open` does, with the busy timeout in milliseconds.
-  public init(_ path: String, busyTimeout: Int32 = 0) throws {
+  /// Opens the file as `sqlite3_open` does, with the busy timeout in milliseconds, on the VFS of that name.
+  public init(_ path: String, busyTimeout: Int32 = 0, vfs: String? = nil) throws {
     var opened: OpaquePointer?
     let code = unsafe sqlite3_open_v2(
-      path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nil)
+      path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, vfs)
     guard code == SQLITE_OK, let opened = unsafe opened else {
       unsafe sqlite3_close_v2(opened)
       throw Failure(code: code, description: "cannot open \(path)")

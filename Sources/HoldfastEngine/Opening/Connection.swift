@@ -54,11 +54,13 @@ enum Connection {
     var value: String
     /// What SQLite must say when asked, where it is not `value`.
     var readBack: String?
+    /// Whether an answer of nothing is right too: the filesystem beneath has no such thing.
+    var mayBeAbsent = false
 
     func apply(to db: Database, path: String) throws {
       try db.execute(sql: "PRAGMA \(name) = \(value)")
       let found = try String.fetchOne(db, sql: "PRAGMA \(name)")
-      guard found == readBack ?? value else {
+      guard found == readBack ?? value || found == nil && mayBeAbsent else {
         let file = path.fileName
         throw StoreError(
           .setting,
@@ -76,7 +78,7 @@ enum Connection {
       // same time (row B12), and it stalls whichever caller happens to cross the threshold.
       Setting(name: "wal_autocheckpoint", value: "0"),
       // A mapped page of a file somebody truncates is a SIGBUS.
-      Setting(name: "mmap_size", value: "0"),
+      Setting(name: "mmap_size", value: "0", mayBeAbsent: true),
       Setting(name: "foreign_keys", value: "1"),
       Setting(name: "cell_size_check", value: "1"),
       // Functions and tables with side effects cannot be run by a schema somebody else wrote.

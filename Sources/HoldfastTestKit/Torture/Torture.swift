@@ -13,6 +13,8 @@ public struct Torture: Sendable {
     public var processes: Int
     /// SIGKILLs to send; the run ends after them.
     public var kills: Int
+    /// Power failures to simulate afterwards, with the engine on a ``PowerLossDisk``.
+    public var powerCuts: Int
     /// The run ends after this long, whatever is left; nil sets no limit.
     public var limit: Duration?
     /// Decides who is killed when.
@@ -24,12 +26,14 @@ public struct Torture: Sendable {
 
     /// A run of `processes` under `kills`.
     public init(
-      processes: Int, kills: Int, limit: Duration? = nil, seed: UInt64, directory: String, program: [String]
+      processes: Int, kills: Int, powerCuts: Int = 0, limit: Duration? = nil, seed: UInt64, directory: String,
+      program: [String]
     ) {
       precondition(processes > 0, "a torture run needs a process")
       precondition(!program.isEmpty, "a torture run needs a program to start")
       self.processes = processes
       self.kills = kills
+      self.powerCuts = powerCuts
       self.limit = limit
       self.seed = seed
       self.directory = directory
@@ -54,6 +58,12 @@ public struct Torture: Sendable {
   ///   opened in the end, which is itself a broken promise.
   public func run() async throws -> TortureReport {
     let ledger = TortureLedger(seed: configuration.seed)
+    if configuration.kills > 0 || configuration.limit != nil { try await killAndCheck(ledger) }
+    if configuration.powerCuts > 0 { try await cutPower(ledger) }
+    return ledger.report
+  }
+
+  private func killAndCheck(_ ledger: TortureLedger) async throws {
     var slots: [Slot] = []
     for index in 0...configuration.processes {
       slots.append(try start(slot: index, incarnation: 0, ledger))
@@ -72,8 +82,32 @@ public struct Torture: Sendable {
     }
     ledger.update { $0.fairness = jainIndex(rates) }
     try await check(slots.map(\.peer), ledger)
-    return ledger.report
   }
+
+  private func cutPower(_ ledger: TortureLedger) async throws {
+    let shares = Self.coresUsed
+    var peers: [(process: PeerProcess, listener: Task<Void, Never>)] = []
+    for share in 0..<shares {
+      let peer = TorturePeer(
+        role: .powerCuts, directory: configuration.directory, slot: UInt64(share), incarnation: 0,
+        seed: configuration.seed &+ UInt64(share) &* 0x1_0000_0001,
+        powerCuts: configuration.powerCuts / shares + (share < configuration.powerCuts % shares ? 1 : 0))
+      peers.append(
+        try launch(peer) { [progress] word in
+          ledger.hear(word, afterAKill: false)
+          progress(ledger.report)
+        })
+    }
+    for peer in peers {
+      await peer.listener.value
+      if await peer.process.end() != .exited(0) {
+        ledger.update { $0.note("a peer that cuts the power failed") }
+      }
+    }
+  }
+
+  /// Power cuts need no disk, only cores.
+  private static let coresUsed = 2
 
   // MARK: Peers
 
@@ -92,16 +126,23 @@ public struct Torture: Sendable {
       role: slot == configuration.processes ? .foreigner : .worker, directory: configuration.directory,
       slot: UInt64(slot), incarnation: incarnation,
       seed: configuration.seed &+ UInt64(slot) &* 0x1_0000_0001 &+ incarnation &* 7919)
+    let (process, listener) = try launch(peer) { ledger.hear($0, afterAKill: incarnation > 0) }
+    let watch = Task {
+      await listener.value
+      if case .exited(let status) = await process.end() {
+        ledger.update { $0.note("a peer ended by itself with status \(status)") }
+      }
+    }
+    return Slot(peer: peer, process: process, listener: watch, began: .now)
+  }
+
+  private func launch(
+    _ peer: TorturePeer, hear: @escaping @Sendable (String) -> Void
+  ) throws -> (process: PeerProcess, listener: Task<Void, Never>) {
     let settings = String(decoding: try JSONEncoder().encode(peer), as: UTF8.self)
     let process = try PeerProcess.start(
       configuration.program[0], arguments: Array(configuration.program.dropFirst()) + [settings])
-    let listener = Task {
-      while let word = await process.word() { ledger.hear(word, afterAKill: incarnation > 0) }
-      if case .exited(let status) = process.ending {
-        ledger.update { $0.note("a peer ended by itself: \(status)") }
-      }
-    }
-    return Slot(peer: peer, process: process, listener: listener, began: .now)
+    return (process, Task { while let word = await process.word() { hear(word) } })
   }
 
   private func disturb(_ slots: inout [Slot], _ ledger: TortureLedger) async throws {

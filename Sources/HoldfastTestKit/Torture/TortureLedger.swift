@@ -29,6 +29,18 @@ final class TortureLedger: Sendable {
         guard afterAKill else { return }
         report.recoveries += 1
         report.longestOpenMilliseconds = max(report.longestOpenMilliseconds, Double(rest) ?? 0)
+      case "cuts":
+        report.powerCuts += Int(rest) ?? 0
+        // Each image was opened again, and its journal or WAL recovered.
+        report.recoveries += Int(rest) ?? 0
+      case "lost":
+        report.lost += rest.split(separator: " ").first.flatMap { Int($0) } ?? 1
+        report.note("lost \(rest)")
+      case "doubled":
+        report.doubled += rest.split(separator: " ").first.flatMap { Int($0) } ?? 1
+        report.note("doubled \(rest)")
+      case "integrity":
+        report.integrity = rest
       case "lock":
         report.lockErrors += 1
         report.note(rest)

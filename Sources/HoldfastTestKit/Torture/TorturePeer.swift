@@ -13,6 +13,8 @@ public struct TorturePeer: Codable, Sendable {
     case worker
     /// Writes and holds locks through plain SQLite, as any other program would.
     case foreigner
+    /// Runs the engine on a disk that loses power.
+    case powerCuts
   }
 
   var role: Role
@@ -21,6 +23,8 @@ public struct TorturePeer: Codable, Sendable {
   /// How many peers had this slot before.
   var incarnation: UInt64
   var seed: UInt64
+  /// For a peer that cuts the power: how often.
+  var powerCuts = 0
 
   var database: String { directory + "/torture.db" }
   var spoolDirectory: String { directory + "/spool" }
@@ -56,6 +60,7 @@ public struct TorturePeer: Codable, Sendable {
     switch role {
     case .worker: try await TortureWorker(self, link).run()
     case .foreigner: try TortureForeigner(self, link).run()
+    case .powerCuts: try await TorturePowerCuts(self, link).run()
     }
   }
 
