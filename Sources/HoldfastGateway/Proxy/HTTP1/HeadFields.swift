@@ -145,11 +145,6 @@ struct FieldName: Sendable, ExpressibleByStringLiteral {
   static let xRequestID: FieldName = "x-request-id"
 }
 
-extension UInt8 {
-  /// The byte with `A`–`Z` made lower case.
-  var lowercasedASCII: UInt8 { self >= 0x41 && self <= 0x5A ? self | 0x20 : self }
-}
-
 extension FieldRole {
   private static let proxyPrefix: FieldName = "proxy-"
   private static let gatewayPrefix: FieldName = "x-holdfast-"
