@@ -100,6 +100,24 @@ def test_a_daemon_started_while_the_database_is_locked_serves_A04_G05(
     daemon.requests_of(f"{model}-after", 20)
 
 
+@pytest.mark.parametrize("served", [True, False], ids=["beside a daemon", "alone"])
+def test_reports_are_read_while_the_database_is_locked_A04(
+    home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str, served: bool
+) -> None:
+    home.configure(providers=providers(upstream))
+    daemons.append(daemon := home.serve())
+    stream_requests(daemon, model, 20)
+    daemon.requests_of(model, 20)
+    if not served:
+        daemon.terminate()
+    with write_lock_held(home.usage_db):
+        if served:
+            stream_requests(daemon, model, 20)
+        assert home.report()[model]["requests"] == 20
+        if served:
+            assert [line["requests"] for line in daemon.json("/api/usage")] == [20]
+
+
 def test_a_home_kept_locked_from_its_first_second_opens_when_it_is_free_A04(
     home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str
 ) -> None:
