@@ -13,11 +13,12 @@ struct Holdfast: AsyncParsableCommand {
         holdfast serve                    proxy, API and page on port 4141
         holdfast usage report --by model  what the last 7 days cost
         holdfast status                   daemon, files, what waits to be written
+        holdfast torture                  prove on this machine that nothing is lost
 
       Data lives in ~/.holdfast, or where --home or HOLDFAST_HOME says.
       """,
     version: Version.text,
-    subcommands: [Serve.self, Status.self, Usage.self])
+    subcommands: [Serve.self, Status.self, Usage.self, TortureCommand.self, TorturePeerCommand.self])
 
   static func main() async {
     // A reader that has gone away is no error of ours: writes say so, and the tool leaves quietly.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import HoldfastGateway
 import HoldfastTestKit
 
 #if canImport(FoundationEssentials)
@@ -64,7 +65,7 @@ struct TortureCommand: AsyncParsableCommand {
       .init(
         processes: processes, kills: kills, powerCuts: powerCuts ?? (isPlain ? 1000 : 0),
         limit: seconds.map { .seconds($0) }, seed: seed ?? .random(in: 1...UInt64(UInt32.max)),
-        directory: directory.path, program: [try Process.executable, TorturePeerCommand.name])
+        directory: directory.path, program: [Process.executable, TorturePeerCommand.name])
     ) { [json = common.json] report in
       if !json { Console.progress(Self.line(report)) }
     }
@@ -118,19 +119,5 @@ struct TorturePeerCommand: AsyncParsableCommand {
       throw ValidationError("torture-peer is started by `holdfast torture` only.")
     }
     try await peer.run(PeerLink())
-  }
-}
-
-extension Console {
-  /// Shows a line that the next one replaces, on a terminal only.
-  static func progress(_ text: String) {
-    guard isTerminal else { return }
-    printRaw("\r\u{1B}[K\(text)")
-  }
-
-  /// Takes the line away.
-  static func endProgress() {
-    guard isTerminal else { return }
-    printRaw("\r\u{1B}[K")
   }
 }

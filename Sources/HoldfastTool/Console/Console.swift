@@ -21,6 +21,14 @@ enum Console {
   /// Writes a sentence to standard error.
   static func printError(_ text: String) { _ = write("holdfast: \(text)\n", to: STDERR_FILENO) }
 
+  /// Shows a line on standard error that the next one replaces; on a terminal only.
+  static func progress(_ text: String) {
+    if isatty(STDERR_FILENO) == 1 { _ = write("\r\u{1B}[K\(text)", to: STDERR_FILENO) }
+  }
+
+  /// Takes the line away again.
+  static func endProgress() { progress("") }
+
   /// Whether standard output is a terminal that wants colour (https://no-color.org).
   static var hasColor: Bool {
     isatty(STDOUT_FILENO) == 1 && !Process.hasEnvironment("NO_COLOR") && Process.environment["TERM"] != "dumb"

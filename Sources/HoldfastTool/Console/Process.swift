@@ -24,6 +24,15 @@ enum Process {
   /// Whether a variable is set to anything.
   static func hasEnvironment(_ name: String) -> Bool { environment[name].map { !$0.isEmpty } ?? false }
 
+  /// The running program's own path, to start it again.
+  static var executable: String {
+    #if os(Linux)
+      "/proc/self/exe"
+    #else
+      CommandLine.arguments[0]
+    #endif
+  }
+
   /// Ends the process.
   static func leave(_ code: Int32) -> Never { exit(code) }
 
