@@ -101,5 +101,9 @@ final class StateFileCore: Sendable {
     changeFeed.close()
     readers.close()
     writer.close()
+    // It holds what holds it; and the lock by which others see this process alive must end now, not when the
+    // last reference happens to go.
+    writer.onReopen(nil)
+    writer.lane.file.close()
   }
 }

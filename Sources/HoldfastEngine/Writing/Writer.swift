@@ -100,11 +100,8 @@ final class Writer: ReadFallback {
 
   /// Runs a read between two transactions, for a reader that could get no connection. Blocks.
   func read(by deadline: ContinuousClock.Instant, _ body: @escaping (Database) throws -> Void) throws {
-    // The body is the caller's own, who waits here until it has run or never will.
-    try withoutActuallyEscaping(body) { body in
-      let box = UncheckedBody(body)
-      try perform(.reading, by: deadline) { try $0.read { try box.body($0) } }
-    }
+    let box = UncheckedBody(body)
+    try perform(.reading, by: deadline) { try $0.read { try box.body($0) } }
   }
 
   /// A body whose maker is blocked while the writer's thread runs it; `@unchecked Sendable`: the monitor it
@@ -116,7 +113,7 @@ final class Writer: ReadFallback {
 
   /// Sets what is called, on the writer's thread, after the path was found to stand for other files and
   /// was opened anew.
-  func onReopen(_ body: @escaping @Sendable () -> Void) {
+  func onReopen(_ body: (@Sendable () -> Void)?) {
     reopened.withLock { $0 = body }
   }
 
