@@ -34,6 +34,8 @@ final class WriteLane: @unchecked Sendable {
   private static let alive: Int64 = 2
   /// Ticket n has the byte at this offset plus n; nothing is ever stored there.
   static let firstTicket: Int64 = 1 << 32
+  /// Tickets that have a byte; the range outlasts every machine.
+  private static let tickets: Range<Int64> = 0..<1 << 62
   /// Where the last ticket drawn is stored.
   private static let lastTicketOffset: Int64 = 40
   /// Who holds the turn and since when. Read by those who wait; it means something only while the kernel
@@ -88,8 +90,14 @@ final class WriteLane: @unchecked Sendable {
     return true
   }
 
+  /// The last ticket drawn, as the file has it.
+  ///
+  /// It is a note that an editor, a copy or a full disk may have garbled. A number that is no ticket's would
+  /// name a byte out of fcntl's range, or the very byte of the turn: counting starts over then, which costs
+  /// those who wait their order and nobody the turn.
   private var lastTicket: Int64 {
-    Int64(bitPattern: file.read(words: 1, at: Self.lastTicketOffset).first ?? 0)
+    let noted = Int64(bitPattern: file.read(words: 1, at: Self.lastTicketOffset).first ?? 0)
+    return Self.tickets.contains(noted) ? noted : 0
   }
 
   private func draw(after before: Int64) throws(StoreError) {
