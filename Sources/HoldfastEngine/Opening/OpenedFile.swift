@@ -41,7 +41,13 @@ final class OpenedFile {
     do {
       let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
       do {
-        if header != .wal { try Self.putInWALMode(database) }
+        if header != .wal {
+          // A new file has nobody to wait for long; one that somebody reads is not worth standing in the lane
+          // for, with new readers kept out by the pending lock meanwhile.
+          if header == .rollback { patience.wait(until: min(deadline, .now + Self.modeChangePatience)) }
+          try Self.putInWALMode(database)
+          patience.wait(until: deadline)
+        }
         let isWAL = try database.inDatabase { db in
           // The read makes SQLite open the -wal and the -shm, which are looked at below.
           _ = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema")
@@ -137,9 +143,12 @@ final class OpenedFile {
     }
   }
 
-  /// The mode is changed only where nobody else has the file: SQLite needs it exclusively for that, and
-  /// says so at once when it does not get it. A file that others keep open in rollback mode is used as it
-  /// is, and the next opening tries again (row B13).
+  /// How long a file in rollback mode is asked for exclusively before it is used as it is.
+  private static let modeChangePatience = Duration.milliseconds(250)
+
+  /// The mode is changed only where nobody else uses the file: SQLite needs it exclusively for that. A file
+  /// that others are reading or writing in rollback mode is used as it is, and the next opening tries again
+  /// (row B13).
   private static func putInWALMode(_ database: DatabaseQueue) throws {
     try database.inDatabase { db in
       do {
