@@ -38,10 +38,12 @@ public final class StateFile: Sendable {
   ///   - migrations: GRDB's migrator; each migration is one transaction, run in the write queue so that of
   ///     many processes exactly one runs it. No migrations leave the schema alone.
   /// - Throws: ``StoreError``: `notADatabase`, `damaged`, `newerSchema`, `permission`, `cannotOpen`,
-  ///   `deadline` with the holders, `setting`.
+  ///   `deadline` with the holders, `setting`; `wrongProcess` in a forked child whose parent has used state
+  ///   files: it must start another program (exec) first.
   public static func open(
     _ path: String, configuration: StateFileConfiguration = .init(), migrations: DatabaseMigrator = .init()
   ) async throws -> StateFile {
+    guard StateFileRegistry.shared.isOfThisProcess else { throw StoreError.inForkedChild(path) }
     let core = try await BlockingThread.run(named: "hf-open") {
       try StateFileRegistry.shared.open(path, configuration: configuration, migrations: migrations)
     }
@@ -55,7 +57,7 @@ public final class StateFile: Sendable {
   deinit {
     // A handle dropped without close() still gives the file up, off this thread: closing blocks.
     let core = core
-    if !isClosed.withLock({ $0 }) {
+    if getpid() == core.pid, !isClosed.withLock({ $0 }) {
       BlockingThread.start(named: "hf-close") { StateFileRegistry.shared.close(core) }
     }
   }
@@ -157,8 +159,10 @@ public final class StateFile: Sendable {
   }
 
   /// Ends this handle. The last one of the process drains: every accepted write is committed or its caller
-  /// told, before this returns. Closing twice does nothing.
+  /// told, before this returns. Closing twice does nothing, and neither does closing in a forked child: the
+  /// file is its parent's.
   public func close() async {
+    guard getpid() == core.pid else { return }
     let first = isClosed.withLock { closed in
       defer { closed = true }
       return !closed
@@ -174,16 +178,25 @@ public final class StateFile: Sendable {
   }
 
   private func check() throws(StoreError) {
-    guard getpid() == core.pid else {
-      throw StoreError(
-        .wrongProcess,
-        "A state file opened before fork() cannot be used in the child: open it again there.", path: core.path
-      )
-    }
+    guard getpid() == core.pid else { throw .inForkedChild(core.path) }
     guard !isClosed.withLock({ $0 }) else {
       throw StoreError(
         .closed, "This handle of \(core.path) is closed; open the file again.", path: core.path)
     }
+  }
+}
+
+extension StoreError {
+  /// SQLite keeps its locks in tables of the process, which fork() copies and the kernel's locks do not
+  /// follow: a child that went on, or opened a file anew, would take locks for held that nobody holds
+  /// (howtocorrupt.html, section 2.6; row B06).
+  fileprivate static func inForkedChild(_ path: String) -> StoreError {
+    StoreError(
+      .wrongProcess,
+      """
+      \(path.fileName) cannot be used in a child that was forked while its parent had state files open; nothing \
+      was done: start a program of its own (exec) for that.
+      """, path: path)
   }
 }
 

@@ -2,6 +2,14 @@
 
 import GRDB
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// The state files open in this process, one per canonical path.
 final class StateFileRegistry: Sendable {
   static let shared = StateFileRegistry()
@@ -19,6 +27,12 @@ final class StateFileRegistry: Sendable {
   }
 
   private let entries = Monitor<[String: Entry]>([:])
+
+  /// The process that made the registry, with its first state file.
+  private let pid = getpid()
+
+  /// Whether this is not a forked child of it, which has its entries and none of its threads.
+  var isOfThisProcess: Bool { getpid() == pid }
 
   private init() {}
 
