@@ -7,10 +7,21 @@ import Foundation
 import HoldfastTestKit
 
 let words = CommandLine.arguments
-guard words.count == 3, let scenario = Scenario(rawValue: words[1]) else {
+let link = PeerLink()
+if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
+  try await scenario.run(try decode(PeerSettings.self, words[2]), link)
+} else if words.count == 3, let scenario = EngineScenario(rawValue: words[1]) {
+  try await scenario.run(try decode(PeerSettings.self, words[2]), link)
+} else if words.count == 3, words[1] == "torture" {
+  // One process of a torture run, which starts this program with the peer's own settings.
+  try await decode(TorturePeer.self, words[2]).run(link)
+} else {
+  let names = Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + ["torture"]
   FileHandle.standardError.write(
-    Data("usage: HoldfastTestPeer \(Scenario.allCases.map(\.rawValue).joined(separator: "|")) JSON\n".utf8))
+    Data("usage: HoldfastTestPeer \(names.joined(separator: "|")) JSON\n".utf8))
   exit(64)
 }
-let settings = try JSONDecoder().decode(PeerSettings.self, from: Data(words[2].utf8))
-try await scenario.run(settings, PeerLink())
+
+func decode<Settings: Decodable>(_ type: Settings.Type, _ text: String) throws -> Settings {
+  try JSONDecoder().decode(type, from: Data(text.utf8))
+}

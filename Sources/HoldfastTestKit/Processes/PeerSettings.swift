@@ -18,6 +18,10 @@ public struct PeerSettings: Codable, Sendable {
   public var segmentBytes: Int
   /// How many segments a spool may hold.
   public var segments: Int
+  /// Databases, for scenarios that use several.
+  public var files: [String] = []
+  /// Whether plain SQLite is to do it, as the baseline, and not the engine.
+  public var isPlain = false
 
   /// Settings; a peer that needs one that is missing says so.
   public init(
