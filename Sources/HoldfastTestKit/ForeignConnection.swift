@@ -21,7 +21,9 @@ import Synchronization
   private let lock = Mutex<Void>(())
   private let handle: OpaquePointer
 
-  /// Opens the file as `sqlite3_open` does, with the busy timeout in milliseconds, on the VFS of that name.
+  /// Opens the file as `sqlite3_open` does, with the busy timeout in milliseconds.
+  ///
+  /// - Parameter vfs: SQLite's name of the VFS, a ``PowerLossDisk/vfsName`` say; nil for the system's.
   public init(_ path: String, busyTimeout: Int32 = 0, vfs: String? = nil) throws {
     var opened: OpaquePointer?
     let code = unsafe sqlite3_open_v2(

@@ -17,6 +17,9 @@ enum Scenario: String, CaseIterable {
   case drainToGate
   /// Writes numbers through a state file, each in a transaction of its own; journalled once acknowledged.
   case write
+  /// Writes numbers from several tasks through a state file, under a ``DiskRecorder`` that notes each
+  /// acknowledgement; checkpoints now and then. The journal is the recorder's log.
+  case writeRecorded
   /// Forks without exec; tells what the child's use of the inherited spool came to, then goes on using it.
   case forkWithSpool
 }
@@ -62,6 +65,8 @@ extension Scenario {
         journal.acknowledge(number)
       }
       await file.close()
+    case .writeRecorded:
+      try await writeRecorded(settings, link)
     case .forkWithSpool:
       let spool = try Spool.open(settings.spoolConfiguration)
       try spool.append(number: settings.first)
@@ -70,6 +75,27 @@ extension Scenario {
       try spool.append(number: settings.first + 1)
       await spool.close()
     }
+  }
+
+  private func writeRecorded(_ settings: PeerSettings, _ link: PeerLink) async throws {
+    let log = try settings.required(settings.journal, "journal")
+    DiskRecorder.shared.install()
+    let file = try await settings.open()
+    await link.reach("start")
+    try await withThrowingTaskGroup { group in
+      for task in 0..<4 as Range<UInt64> {
+        group.addTask {
+          for number in settings.numbers where number % 4 == task {
+            try await file.write { try insert(number, $0) }
+            DiskRecorder.shared.note(number)
+            if number % 37 == 0 { _ = try await file.checkpoint() }
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    await file.close()
+    try DiskRecorder.shared.log.write(to: log)
   }
 
   /// On a thread of its own: it runs without a pause, and the cooperative pool is not for that.
@@ -122,7 +148,10 @@ extension PeerSettings {
       try db.execute(
         sql: "CREATE TABLE number(id INTEGER PRIMARY KEY, value INTEGER NOT NULL CHECK(value <> 13)) STRICT")
     }
-    return try await StateFile.open(try required(database, "database"), migrations: migrator)
+    return try await StateFile.open(
+      try required(database, "database"),
+      configuration: .init(durability: isRelaxed ? .processDeathOnly : .power),
+      migrations: migrator)
   }
 }
 

@@ -14,6 +14,8 @@ public struct PeerSettings: Codable, Sendable {
   public var first: UInt64
   /// How many to write; nil goes on until the peer is killed.
   public var count: UInt64?
+  /// Whether commits need not survive a power loss (`Durability.processDeathOnly`).
+  public var isRelaxed = false
   /// Bytes of a spool segment.
   public var segmentBytes: Int
   /// How many segments a spool may hold.
