@@ -16,7 +16,7 @@ import GRDBSQLite
   /// What runs at the moment, once; nil before it is set and after it ran.
   nonisolated(unsafe) fileprivate static var body: (() -> Void)?
 
-  /// Opens the window in the connection. One at a time in a process.
+  /// Opens the window in the connection, until ``close()``. One at a time in a process.
   public init(connection: OpaquePointer) {
     var pointer: UnsafeMutablePointer<sqlite3_file>?
     let code = unsafe sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &pointer)
@@ -37,7 +37,8 @@ import GRDBSQLite
     unsafe file.pointee.pMethods = UnsafePointer(replaced)
   }
 
-  deinit {
+  /// Closes the window, before the connection is closed: SQLite frees the file the window hangs on.
+  public func close() {
     unsafe file.pointee.pMethods = original
     unsafe replaced.deallocate()
   }

@@ -50,6 +50,7 @@ import Testing
     }
     try checkpointer.run("PRAGMA wal_checkpoint(PASSIVE)")
     #expect(window.wasEntered)
+    window.close()
     // What the stale checkpoint marked as folded back and was not is missing now: rows, or whole pages of
     // the table's tree, and then the file is malformed.
     let survived: Bool
@@ -96,6 +97,7 @@ import Testing
     }
     _ = try checkpointer.run(beside: writer)
     #expect(window.wasEntered)
+    window.close()
     #expect(refused)
     for _ in 0..<40 {
       try foreign.run("INSERT INTO note(text) VALUES ('later')")

@@ -15,12 +15,12 @@
 /// `@unchecked Sendable`: `state` is read and written only between `pthread_mutex_lock` and
 /// `pthread_mutex_unlock` of `mutex`; both C objects live at fixed addresses until `deinit`, when no
 /// other reference is left.
-@safe final class Monitor<State>: @unchecked Sendable {
+@safe package final class Monitor<State>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
   private var state: State
 
-  init(_ initial: sending State) {
+  package init(_ initial: sending State) {
     state = initial
     unsafe mutex = .allocate(capacity: 1)
     unsafe condition = .allocate(capacity: 1)
@@ -45,7 +45,7 @@
   }
 
   /// Runs `body` with the state, alone.
-  func withLock<Result: ~Copyable, Failure: Error>(
+  package func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout State) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     unsafe pthread_mutex_lock(mutex)
@@ -54,7 +54,7 @@
   }
 
   /// Waits until `body` returns a value, trying again after every ``signal()``.
-  func wait<Result>(_ body: (inout State) -> Result?) -> Result {
+  package func wait<Result>(_ body: (inout State) -> Result?) -> Result {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     while true {
@@ -64,7 +64,7 @@
   }
 
   /// As ``wait(_:)``, but returns nil once `deadline` has passed and `body` still has no value.
-  func wait<Result>(until deadline: ContinuousClock.Instant, _ body: (inout State) -> Result?) -> Result? {
+  package func wait<Result>(until deadline: ContinuousClock.Instant, _ body: (inout State) -> Result?) -> Result? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     while true {
@@ -76,7 +76,7 @@
   }
 
   /// Wakes every thread that waits here.
-  func signal() {
+  package func signal() {
     unsafe pthread_cond_broadcast(condition)
   }
 

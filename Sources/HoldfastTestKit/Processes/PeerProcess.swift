@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Foundation
-import Synchronization
+import HoldfastEngine
 
 /// A real process under a test's control: started, held at named gates, stopped, killed.
 ///
@@ -26,7 +26,7 @@ public final class PeerProcess: Sendable {
   /// The process id.
   public let pid: pid_t
   private let input: Int32
-  private let state = Mutex(State())
+  private let state = Monitor(State())
 
   fileprivate struct State {
     /// Gates reached and not yet asked for, and everything told, in order.
