@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak lint format catalogue clean
+.PHONY: help run test sanitize bench soak lint format catalogue clean
 
 # Extra arguments for the program or the test run: `make run ARGS="--port 4242"`, `make soak ARGS="-k kill"`.
 ARGS ?=
@@ -16,6 +16,9 @@ run: ## install what is missing, build release, serve on http://127.0.0.1:4141
 
 test: ## install what the tests need, build, run every suite; ends with "N passed, N failed"
 	@scripts/test.sh $(ARGS)
+
+sanitize: ## the engine's and the stores' tests under Thread and Address Sanitizer
+	@scripts/sanitize.sh $(ARGS)
 
 bench: ## the speed claims, each beside its baseline
 	@scripts/bench.sh $(ARGS)

@@ -134,3 +134,10 @@ let package = Package(
       swiftSettings: house),
   ]
 )
+
+// For sanitizer builds (scripts/sanitize.sh): only what stands on GRDB, not the gateway and what stands on it.
+if Context.environment["HOLDFAST_WITHOUT_GATEWAY"] != nil {
+  let world: Set<String> = ["HoldfastGateway", "HoldfastGatewayTests", "HoldfastTool", "holdfast", "swarm"]
+  package.targets.removeAll { world.contains($0.name) }
+  package.products.removeAll { world.contains($0.name) }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The engine's and the stores' tests under Thread Sanitizer and Address Sanitizer. Arguments go to `swift test`.
+#
+# The gateway is left out: a sanitizer build of everything takes four times as long, nearly all of it other people's
+# packages. The exit status decides: Swift Testing prints "passed" over a reported race.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+install_build_packages
+install_test_packages
+
+export HOLDFAST_WITHOUT_GATEWAY=1
+export SWIFT_BACKTRACE=enable=no
+# XCTest leaks, and forked or killed children never free anything.
+export ASAN_OPTIONS=detect_leaks=0
+# Go on after a report, to see all of them; exit with 66 in the end.
+export TSAN_OPTIONS=halt_on_error=0
+
+failed=()
+for sanitizer in thread address; do
+  scratch=".build-$sanitizer"
+  say "building with the $sanitizer sanitizer"
+  swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch" --quiet
+  say "testing with the $sanitizer sanitizer"
+  swift test --skip-build --sanitize="$sanitizer" --scratch-path "$scratch" \
+    --filter 'HoldfastEngineTests|HoldfastUsageTests' "$@" </dev/null || failed+=("$sanitizer")
+done
+[ "${#failed[@]}" -eq 0 ] || die 1 "the sanitizer found something: ${failed[*]}."
+say "both sanitizers are content"
