@@ -64,7 +64,9 @@
   }
 
   /// As ``wait(_:)``, but returns nil once `deadline` has passed and `body` still has no value.
-  package func wait<Result>(until deadline: ContinuousClock.Instant, _ body: (inout State) -> Result?) -> Result? {
+  package func wait<Result>(until deadline: ContinuousClock.Instant, _ body: (inout State) -> Result?)
+    -> Result?
+  {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     while true {
