@@ -20,6 +20,8 @@ enum Scenario: String, CaseIterable {
   /// Writes numbers from several tasks through a state file, under a ``DiskRecorder`` that notes each
   /// acknowledgement; checkpoints now and then. The journal is the recorder's log.
   case writeRecorded
+  /// Fills a spool while the system gives it no room for another segment.
+  case fillWithoutRoom
   /// Forks without exec; tells what the child's use of the inherited spool came to, then goes on using it.
   case forkWithSpool
 }
@@ -65,6 +67,8 @@ extension Scenario {
         journal.acknowledge(number)
       }
       await file.close()
+    case .fillWithoutRoom:
+      try await HoldfastTestPeer.fillWithoutRoom(settings, link)
     case .writeRecorded:
       try await writeRecorded(settings, link)
     case .forkWithSpool:
@@ -196,4 +200,48 @@ func forkProcess() -> pid_t {
   typealias Fork = @convention(c) () -> pid_t
   guard let symbol = unsafe dlsym(dlopen(nil, RTLD_NOW), "fork") else { return -1 }
   return unsafe unsafeBitCast(symbol, to: Fork.self)()
+}
+
+/// Fills a spool until the system gives it no more room, then with room again; tells how each went.
+func fillWithoutRoom(_ settings: PeerSettings, _ link: PeerLink) async throws {
+  let spool = try Spool.open(settings.spoolConfiguration)
+  let journal = try AcknowledgementJournal(
+    path: settings.required(settings.journal, "journal"), synced: false)
+  await link.reach("start")
+  // A file size limit refuses blocks as a full disk does, and needs no disk to be filled.
+  signal(SIGXFSZ, SIG_IGN)
+  #if os(Linux)
+    let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+  #else
+    let resource = RLIMIT_FSIZE
+  #endif
+  var old = rlimit()
+  unsafe getrlimit(resource, &old)
+  var limit = rlimit(rlim_cur: 4096, rlim_max: old.rlim_max)
+  unsafe setrlimit(resource, &limit)
+  var number = settings.first
+  var refusal: StoreError?
+  while refusal == nil {
+    do {
+      try spool.append(number: number)
+      number += 1
+    } catch {
+      refusal = error
+    }
+  }
+  unsafe setrlimit(resource, &old)
+  for kept in settings.first..<number { journal.acknowledge(kept) }
+  link.tell("\(refusal?.code.description ?? "") \(spool.status().refused)")
+  // A full disk is asked again after a moment, so the first appends may still be refused.
+  while true {
+    do {
+      try spool.append(number: number)
+      break
+    } catch {
+      sched_yield()
+    }
+  }
+  journal.acknowledge(number)
+  link.tell("accepted")
+  await spool.close()
 }

@@ -103,6 +103,16 @@ import CHoldfast
     return extents
   }
 
+  /// The segment that is being filled.
+  var active: SpoolSegment? { isClosed ? nil : live.last?.segment }
+
+  /// Fills this segment no further: its file is gone from its place, so what would be appended to it could
+  /// not be adopted. What is in it is drained from memory. The next append makes another, or says why it
+  /// cannot.
+  mutating func leave(_ segment: SpoolSegment) {
+    if active === segment { end = offset }
+  }
+
   /// Takes a drained segment out; its file is the caller's to remove.
   mutating func remove(_ segment: SpoolSegment) {
     live.removeAll { $0.segment === segment }
@@ -160,7 +170,8 @@ import CHoldfast
     }
     if let spare {
       self.spare = nil
-      return spare
+      if spare.isInPlace { return spare }
+      spare.close()
     }
     if let refusedUntil, let lastRefusal, ContinuousClock.now < refusedUntil { throw lastRefusal }
     do throws(StoreError) {

@@ -17,6 +17,17 @@ extension DrainLoop {
     }
   }
 
+  /// Looks, now and then, whether the active segment's file is still there: what is appended to a file
+  /// without a name would die with this process.
+  mutating func lookAround() {
+    guard closing == nil else { return }
+    if let nextLook, clock.now < nextLook { return }
+    nextLook = clock.now.advanced(by: core.configuration.adoptionInterval)
+    if let active = core.side.withLock({ $0.active }), !active.isInPlace {
+      core.side.withLock { $0.leave(active) }
+    }
+  }
+
   /// Takes over the segments of processes that have died.
   mutating func adopt() {
     guard let due = nextAdoption, clock.now >= due, closing == nil else { return }

@@ -18,6 +18,9 @@ struct DrainLoop {
   var flushes: [SpoolCore.Flush] = []
   var closing: SpoolCore.Closing?
   var nextAdoption: ContinuousClock.Instant?
+  /// The database was closed before the spool: nothing will land any more.
+  var isSinkClosed = false
+  var nextLook: ContinuousClock.Instant?
   var nextSpare: ContinuousClock.Instant?
   var needsSweep = false
   var orphansFirst = false
@@ -69,12 +72,14 @@ struct DrainLoop {
       if let drain = mail.drain {
         self.drain = drain
         nextAdoption = clock.now
+        isSinkClosed = false
         needsSweep = true
       }
       if let ended = mail.ended { settle(ended) }
       if let closing = mail.closing { merge(closing) }
       if drain != nil, mail.flushes.contains(where: \.leftovers) { nextAdoption = clock.now }
       makeSpare()
+      lookAround()
       if drain != nil {
         follow()
         adopt()
@@ -83,7 +88,7 @@ struct DrainLoop {
       flushes += mail.flushes
       answerFlushes(cancelled: mail.cancelled)
       publish()
-      if let closing, isDone || clock.now >= closing.deadline { return finish() }
+      if let closing, isDone || isSinkClosed || clock.now >= closing.deadline { return finish() }
       decide()
     }
   }
@@ -117,7 +122,7 @@ struct DrainLoop {
       }
       if missed { return }
     }
-    let times = [until, nextAdoption, nextSpare, closing?.deadline] + flushes.map(\.deadline)
+    let times = [until, nextAdoption, nextLook, nextSpare, closing?.deadline] + flushes.map(\.deadline)
     let cancelledKnown = core.mail.withLock { $0.cancelled }
     let isNews = { (mail: inout SpoolCore.Mail) -> Bool? in
       var mail = mail
@@ -222,6 +227,7 @@ struct DrainLoop {
         error as? StoreError
         ?? StoreError(
           .io, "The spool's batch did not land: \(error).", path: core.directory.path, underlying: error)
+      isSinkClosed = described.code == .closed
       core.board.withLock { $0.lastError = described }
     }
   }

@@ -16,7 +16,8 @@ extension Spool {
     /// How long a first record waits for company before a batch is written. Not waited for by
     /// ``Spool/flush(within:)``, by ``Spool/close(within:)``, or once a whole batch is there.
     public var linger: Duration
-    /// How often a draining spool looks for segments of processes that have died since.
+    /// How often a draining spool looks for segments of processes that have died since, and every spool
+    /// whether its own file is still in its place.
     public var adoptionInterval: Duration
 
     /// A configuration; every limit has a default fit for usage rows of a few hundred bytes.

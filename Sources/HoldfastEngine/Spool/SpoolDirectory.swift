@@ -116,7 +116,7 @@ extension StoreError {
   static func spool(_ what: String, path: String, errno code: Int32) -> StoreError {
     let (kind, advice): (Code, String) =
       switch code {
-      case ENOSPC, EDQUOT: (.diskFull, "free some space; appends work again by themselves")
+      case ENOSPC, EDQUOT, EFBIG: (.diskFull, "free some space; appends work again by themselves")
       case EACCES, EPERM: (.permission, "give this user write access to the directory")
       case EROFS: (.readOnly, "put the spool on a writable filesystem")
       case ENOENT, ENOTDIR, ELOOP: (.cannotOpen, "check that the directory still exists")

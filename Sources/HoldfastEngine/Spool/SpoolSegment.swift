@@ -51,15 +51,19 @@ import CHoldfast
     if first < size { unsafe chf_populate(base + first, size - first) }
   }
 
+  /// Whether the file is still where it was made: somebody may have removed or replaced it, or its directory.
+  var isInPlace: Bool { isOpen && Self.names(path, descriptor) }
+
   /// Removes the file, then lets go of the lock: nobody can adopt it in between.
   func delete() {
-    _ = unsafe unlink(path)
+    // Not what somebody else may have put in its place.
+    if isInPlace { _ = unsafe unlink(path) }
     close()
   }
 
   /// Gives the file another name beside it, out of the way of every drain, and lets go of it.
   func setAside() {
-    _ = unsafe rename(path, path + ".damaged")
+    if isInPlace { _ = unsafe rename(path, path + ".damaged") }
     close()
   }
 

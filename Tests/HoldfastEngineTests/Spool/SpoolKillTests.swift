@@ -117,6 +117,16 @@ import Testing
     #expect(check.holds, "\(check)")
   }
 
+  @Test func withoutRoomAppendsAreRefusedByNameAndWorkAgainByThemselves_C10() async throws {
+    let process = try start("fillWithoutRoom", life: 0)
+    try await process.pass("start")
+    #expect(await process.word() == "diskFull 1")
+    #expect(await process.word() == "accepted")
+    #expect(await process.end() == .exited(0))
+    let check = try await check(lives: 1, isOrdered: true)
+    #expect(check.acknowledged > 100 && check.holds, "\(check)")
+  }
+
   @Test func aForkedChildMayNotUseTheSpoolAndItsParentGoesOn_B06() async throws {
     let process = try start("forkWithSpool", life: 0)
     try await process.pass("start")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import GRDB
 import HoldfastTestKit
 import Synchronization
@@ -217,6 +218,95 @@ private final class FaultySink: SpoolSink {
     }
     #expect(try await readNumbers(file) == (1...5).flatMap { round in (0..<50).map { round * 100 + $0 } })
     #expect(spool.status().lastError == nil)
+    await spool.close()
+  }
+
+  @Test func appendsGoOnWhileAnotherHoldsTheDatabaseAndAllLandAfterwards_A08() async throws {
+    let spool = try Spool.open(configuration())
+    spool.startDraining(into: file, apply: insertNumbers)
+    let foreign = try ForeignConnection(file.path)
+    try foreign.run("BEGIN EXCLUSIVE")
+    for number in 1000..<3000 { try spool.append(number) }
+    #expect(spool.status().depth == 2000)
+    // The flush waits for the lock like everybody; the records do not depend on it.
+    let flushed = Task { try await spool.flush() }
+    #expect(await eventually { file.status().waitingWrites == 1 })
+    #expect(try foreign.text("SELECT count(*) FROM number") == "0")
+    try foreign.run("COMMIT")
+    try await flushed.value
+    #expect(try await readNumbers(file) == Array(1000..<3000))
+    await spool.close()
+  }
+
+  @Test func aCloseBesideAppendsTellsEachWhetherItWasAccepted_B09() async throws {
+    var expected: [Int] = []
+    for round in 1...25 {
+      let spool = try Spool.open(configuration())
+      if round % 2 == 0 { spool.startDraining(into: file, apply: insertNumbers) }
+      let accepted = await withTaskGroup(of: [Int].self) { group in
+        for task in 1...4 {
+          group.addTask {
+            let numbers = (0..<1000).map { round * 100_000 + task * 10_000 + $0 }
+            return Array(numbers.prefix { (try? spool.append($0)) != nil })
+          }
+        }
+        group.addTask {
+          await spool.close()
+          return []
+        }
+        return await group.reduce(into: []) { $0 += $1 }
+      }
+      expected += accepted
+    }
+    let last = try Spool.open(configuration())
+    last.startDraining(into: file, apply: insertNumbers)
+    try await settled(last)
+    #expect(try await readNumbers(file).sorted() == expected.sorted())
+    await last.close()
+  }
+
+  @Test func aDatabaseClosedFirstLeavesTheRecordsForTheNext() async throws {
+    let spool = try Spool.open(configuration())
+    let other = try await StateFile.open(directory.file("other.db"), migrations: numbers)
+    spool.startDraining(into: other, apply: insertNumbers)
+    try spool.append(1)
+    try await spool.flush()
+    await other.close()
+    try spool.append(2)
+    await spool.close()
+    #expect(spool.status().lastError?.code == .closed)
+    let next = try Spool.open(configuration())
+    let again = try await StateFile.open(directory.file("other.db"), migrations: numbers)
+    next.startDraining(into: again, apply: insertNumbers)
+    try await settled(next)
+    #expect(try await readNumbers(again) == [1, 2])
+    await next.close()
+    await again.close()
+  }
+
+  @Test func aSpoolWhoseDirectoryIsRemovedDrainsWhatItHasAndAcceptsNothingMore_C17() async throws {
+    let gate = Gate()
+    var configuration = configuration()
+    configuration.adoptionInterval = .milliseconds(1)
+    let spool = try Spool.open(configuration)
+    spool.startDraining(sink: GatedSink(file, gate), apply: insertNumbers)
+    for number in 100..<200 { try spool.append(number) }
+    try FileManager.default.removeItem(atPath: configuration.directory)
+    var accepted = 200
+    var refusal: StoreError?
+    while refusal == nil {
+      do {
+        try spool.append(accepted)
+        accepted += 1
+      } catch {
+        refusal = error
+      }
+    }
+    #expect(refusal?.code == .cannotOpen)
+    gate.open()
+    try await spool.flush()
+    #expect(try await readNumbers(file) == Array(100..<accepted))
+    #expect(!FileManager.default.fileExists(atPath: configuration.directory))
     await spool.close()
   }
 
