@@ -64,6 +64,15 @@ def test_no_request_waits_for_a_locked_database_and_all_rows_arrive_A07_A08_G05(
         assert status["daemon"]["pid"] == daemon.pid
         assert status["spool"]["depth"] >= REQUESTS
         assert daemon.get("/health")[0] == 200
+        named = eventually(
+            "the status names the holder",
+            lambda: [
+                finding["message"]
+                for finding in home.json_lines("status")[0]["findings"]
+                if finding["code"] == "usage-held"
+            ],
+        )
+        assert "the WAL write lock" in named[0], named
         time.sleep(max(0.0, HOLD - (time.monotonic() - locked_since)))
     assert_usage(daemon.requests_of(f"{model}-held", REQUESTS), PLAIN.usage, REQUESTS)
     eventually("the spool is empty", lambda: home.json_lines("status")[0]["spool"]["depth"] == 0)

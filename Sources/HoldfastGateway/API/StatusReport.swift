@@ -158,6 +158,13 @@ extension StatusReport {
           code: "usage-\(fault.code)", severity: "warning",
           message: "Rows wait in the spool: \(fault)"))
     }
+    if !ledger.holders.isEmpty {
+      let names = ledger.holders.map(\.description).joined(separator: "; ")
+      findings.append(
+        Finding(
+          code: "usage-held", severity: "warning",
+          message: "Rows wait in the spool while another program holds usage.db: \(names)."))
+    }
     if let spool = ledger.spool, spool.damaged > 0 {
       findings.append(
         Finding(

@@ -186,6 +186,11 @@ public final class SQLiteUsageLedger: UsageLedger {
     status.oldest = spooled?.oldest.map { UTCInstant(milliseconds: $0.milliseconds) }
     status.file = await file.status
     status.fault = await file.fault ?? spooled?.lastError
+    if let file = status.file, file.waitingWrites > 0, let oldest = spooled?.oldest,
+      UnixTime.now().milliseconds - oldest.milliseconds >= 1000
+    {
+      status.holders = LockTable.holders(ofDatabaseAt: file.path)
+    }
     return status
   }
 

@@ -25,6 +25,9 @@ public struct UsageLedgerStatus: Sendable {
   /// Why the database cannot be opened or written, while that lasts; rows are kept meanwhile.
   public internal(set) var fault: StoreError?
 
+  /// Who holds the database, when accepted rows have waited for it for a second or more.
+  public internal(set) var holders: [LockHolder] = []
+
   /// A status in which nothing has happened.
   public init() {}
 }
