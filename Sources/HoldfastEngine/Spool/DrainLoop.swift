@@ -16,6 +16,8 @@ struct DrainLoop {
   var sources: [DrainSource] = []
   var flight: Flight?
   var flushes: [SpoolCore.Flush] = []
+  /// Somebody has begun to wait since the last attempt.
+  var hasNewWaiter = false
   var closing: SpoolCore.Closing?
   var nextAdoption: ContinuousClock.Instant?
   /// The database was closed before the spool: nothing will land any more.
@@ -86,6 +88,7 @@ struct DrainLoop {
         retire()
       }
       flushes += mail.flushes
+      if !mail.flushes.isEmpty || mail.closing != nil { hasNewWaiter = true }
       answerFlushes(cancelled: mail.cancelled)
       publish()
       if let closing, isDone || isSinkClosed || clock.now >= closing.deadline { return finish() }
@@ -106,9 +109,12 @@ struct DrainLoop {
 
   private mutating func decide() {
     let seen = core.side.withLock { $0.nextSequence }
-    let action = machine.next(at: clock.now, pending: pending, urgent: !flushes.isEmpty || closing != nil)
+    let action = machine.next(
+      at: clock.now, pending: pending, urgent: !flushes.isEmpty || closing != nil, retry: hasNewWaiter)
     switch action {
-    case .land(let limit): launch(limit)
+    case .land(let limit):
+      hasNewWaiter = false
+      launch(limit)
     case .rest(let until): sleep(until: until, seen: seen)
     }
   }

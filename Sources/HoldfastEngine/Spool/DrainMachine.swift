@@ -10,7 +10,7 @@
 /// - `landing`: one batch is in flight, never two, so the drain takes one turn in the writers' queue at a
 ///   time. Landed, or the cursor was elsewhere → `resting`. A record refused by the caller's own code →
 ///   `resting` with the batch halved. The database failed → `backingOff`.
-/// - `backingOff(until)`: as `lingering`, but only the time or an urgent caller ends it.
+/// - `backingOff(until)`: only the time ends it, or somebody new who waits.
 ///
 /// A record that cannot be applied is found by halving the batch until it stands alone; alone, it is set
 /// aside by the transaction itself and counts as landed. So nothing ever blocks what lies behind it.
@@ -50,13 +50,15 @@ struct DrainMachine<Instant: InstantProtocol> where Instant.Duration == Duration
   ///
   /// - Parameters:
   ///   - pending: records that are there and not in flight.
-  ///   - urgent: somebody waits for them (a flush, a close), or asks to try again at once.
-  mutating func next(at now: Instant, pending: Int, urgent: Bool) -> Action {
+  ///   - urgent: somebody waits for them (a flush, a close): company is not waited for.
+  ///   - retry: somebody has come since the last attempt: a pause ends at once, for this one attempt. Whoever
+  ///     keeps waiting does not make a database that cannot write be asked without a pause.
+  mutating func next(at now: Instant, pending: Int, urgent: Bool, retry: Bool = false) -> Action {
     switch state {
     case .landing:
       return .rest(until: nil)
     case .backingOff(let until):
-      if !urgent, now < until { return .rest(until: until) }
+      if !retry, now < until { return .rest(until: until) }
     case .lingering(let until):
       if !urgent, now < until, pending < limit { return pending == 0 ? settle() : .rest(until: until) }
     case .resting:

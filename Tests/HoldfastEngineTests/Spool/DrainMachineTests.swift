@@ -31,7 +31,12 @@ private struct Tick: InstantProtocol {
     var machine = DrainMachine<Tick>(linger: .milliseconds(5))
     #expect(machine.next(at: start, pending: 1, urgent: true) == .land(limit: 512))
     machine.failed(at: start)
-    #expect(machine.next(at: start, pending: 1, urgent: true) == .land(limit: 512))
+    // One attempt for each who comes; who stays does not make it a loop without a pause.
+    #expect(machine.next(at: start, pending: 1, urgent: true, retry: true) == .land(limit: 512))
+    machine.failed(at: start)
+    let pause = start.advanced(by: .milliseconds(20))
+    #expect(machine.next(at: start, pending: 1, urgent: true) == .rest(until: pause))
+    #expect(machine.next(at: pause, pending: 1, urgent: true) == .land(limit: 512))
   }
 
   @Test func failuresPauseLongerAndLongerUpToASecondAndASuccessEndsThat() {
