@@ -25,6 +25,8 @@ struct Generation: Equatable {
     case databaseGone
     /// The name stands for another file.
     case databaseReplaced
+    /// The file is the same and its contents are not those it had: see ``ContentMark``.
+    case databaseOverwritten
     /// The -wal or the -shm was unlinked or replaced.
     case walLost
   }

@@ -15,6 +15,8 @@ final class OpenedFile {
   let fileGuard: FileGuard
   let database: DatabaseQueue
   let generation: Generation
+  /// What the file said of its contents when they were last found to be the same database's.
+  private var content: ContentMark
 
   /// Opens the database, on the calling thread, which has the turn.
   ///
@@ -60,6 +62,7 @@ final class OpenedFile {
         else { throw StoreError.replacedWhileOpening(path) }
         lane.record(generation)
         self.generation = generation
+        content = ContentMark(descriptor: fileGuard.file.descriptor)
       } catch {
         try? database.close()
         throw error
@@ -77,6 +80,34 @@ final class OpenedFile {
     self.fileGuard = fileGuard
     self.database = database
     self.generation = generation
+    content = ContentMark(descriptor: fileGuard.file.descriptor)
+  }
+
+  /// How what is at the path differs from what was opened; nil while all is well. Called with the turn.
+  func breach() -> Generation.Breach? {
+    let breach = generation.breach(ofDatabaseAt: fileGuard.file.path)
+    // Contents come before a lost -wal: what was committed there must not be folded into another database.
+    if breach == .databaseGone || breach == .databaseReplaced { return breach }
+    return isOverwritten ? .databaseOverwritten : breach
+  }
+
+  /// Whether a database that was overwritten in place is one again, so that it can be taken up.
+  var isWhole: Bool { ContentMark(descriptor: fileGuard.file.descriptor).isWhole }
+
+  private var isOverwritten: Bool {
+    // In rollback mode SQLite looks at the change counter itself, and undoing a dead writer's work sets it
+    // back.
+    guard generation.wal != nil else { return false }
+    // A foreign checkpoint may be writing the header this very moment; what is wrong stays wrong.
+    for isLast in [false, true] {
+      let now = ContentMark(descriptor: fileGuard.file.descriptor)
+      if content.mayBecome(now) {
+        content = now
+        return false
+      }
+      if !isLast { usleep(1000) }
+    }
+    return true
   }
 
   /// Opens a database that needs nothing done to it: there, in WAL mode, with its schema up to date.

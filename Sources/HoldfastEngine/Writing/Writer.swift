@@ -191,7 +191,7 @@ final class Writer: ReadFallback {
   /// A checkpoint that a reader kept from its end is tried again while nobody writes.
   private func retryCheckpoint(_ session: WriterSession?) {
     guard let session, (try? lane.enter()) != nil else { return }
-    if session.opened.generation.breach(ofDatabaseAt: path) == nil { checkpoint(session) }
+    if session.opened.breach() == nil { checkpoint(session) }
     lane.leave()
   }
 
@@ -209,7 +209,7 @@ final class Writer: ReadFallback {
     if jobs.nextStyle == .look {
       let looks = jobs.takeAll { $0.style == .look }
       // A replaced database is left to the next one who uses it; a -wal that lost its name cannot wait.
-      if session?.opened.generation.breach(ofDatabaseAt: path) == .walLost {
+      if session?.opened.breach() == .walLost {
         // Should it fail, the next turn tries again and has somebody to tell.
         _ = try? wholeSession(&session, &lastGuard)
       }
@@ -233,10 +233,12 @@ final class Writer: ReadFallback {
     case .shared: turn = ready.database.inDatabase { runTransaction($0, ready, alone: false) }
     case .alone: turn = ready.database.inDatabase { runTransaction($0, ready, alone: true) }
     }
-    if !turn.succeeded.isEmpty, let breach = ready.opened.generation.breach(ofDatabaseAt: path) {
+    if !turn.succeeded.isEmpty, let breach = ready.opened.breach() {
       confirm(&turn, after: breach, &session, &lastGuard)
     }
-    if let session, session.checkpointer.isDue(walPages: session.meter.walPages) {
+    if let session, session.checkpointer.isDue(walPages: session.meter.walPages),
+      session.opened.breach() == nil
+    {
       tell(turn)
       checkpoint(session)
       lane.leave()
@@ -389,7 +391,7 @@ final class Writer: ReadFallback {
     _ session: inout WriterSession?, _ lastGuard: inout FileGuard
   ) throws -> WriterSession {
     if let session {
-      guard let breach = session.opened.generation.breach(ofDatabaseAt: path) else { return session }
+      guard let breach = session.opened.breach() else { return session }
       _ = try heal(session, after: breach)
     }
     session?.close()
@@ -424,7 +426,13 @@ final class Writer: ReadFallback {
       _ = try? wholeSession(&session, &lastGuard)
     } catch {
       turn.succeeded = []
-      turn.failed += committed.map { ($0, describe(error, outcome: .unknown)) }
+      // It is committed in files that may yet come back.
+      var described = describe(error, outcome: .unknown)
+      if var store = described as? StoreError {
+        store.outcome = .unknown
+        described = store
+      }
+      turn.failed += committed.map { ($0, described) }
     }
   }
 
@@ -443,6 +451,17 @@ final class Writer: ReadFallback {
     case .databaseReplaced:
       rescue.setAsideSidecars()
       return false
+    case .databaseOverwritten:
+      guard session.opened.isWhole else {
+        throw StoreError(
+          .replaced,
+          """
+          \(path.fileName) was overwritten or cut short while it was open, and is no whole database now; nothing more \
+          is written to it: put it back, or stop every program that has it open and restore a backup.
+          """, path: path)
+      }
+      rescue.setAsideSidecars()
+      return false
     case .walLost:
       session.checkpointer.close()
       let outcome = try rescue.run(
@@ -453,11 +472,11 @@ final class Writer: ReadFallback {
 
   /// The connection is about to go, and with it the last way to a -wal that lost its name.
   private func saveBeforeClosing(_ session: inout WriterSession?) {
-    guard let open = session, open.opened.generation.breach(ofDatabaseAt: path) == .walLost else { return }
+    guard let open = session, open.opened.breach() == .walLost else { return }
     do {
       try lane.enter()
       defer { lane.leave() }
-      if open.opened.generation.breach(ofDatabaseAt: path) == .walLost { _ = try heal(open, after: .walLost) }
+      if open.opened.breach() == .walLost { _ = try heal(open, after: .walLost) }
     } catch {
       // Nobody waits any more who could be told; the frames go with the descriptor.
       return
