@@ -23,7 +23,7 @@ import Testing
     var random = SplitMix64(seed: 9)
     var expected: Set<Int> = []
     var refusedInAll = 0
-    for round in 0..<(isSoak ? 10_000 : 300) {
+    for round in 0..<(isSoak ? 10_000 : 100) {
       let file = try await StateFile.open(path, migrations: notes)
       let answers = Monitor(Answers())
       let enough = Int.random(in: 0..<40, using: &random)

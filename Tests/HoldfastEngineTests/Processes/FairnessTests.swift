@@ -38,6 +38,12 @@ struct TurnCount: CustomStringConvertible {
     longestWait = longest
   }
 
+  /// Jain's index: 1 when all are even, 1/n when one has everything.
+  var jain: Double {
+    let sum = Double(counts.reduce(0, +))
+    return sum * sum / Double(max(1, counts.count * counts.map { $0 * $0 }.reduce(0, +)))
+  }
+
   /// The fewest against the most.
   var evenness: Double { Double(counts.first ?? 0) / Double(max(1, counts.last ?? 0)) }
 
@@ -68,9 +74,12 @@ struct TurnCount: CustomStringConvertible {
     let theirs = try await run(PeerTest(), writers: 16, turns: isSoak ? 1000 : 60, plain: true)
     print("16 processes, the lane: \(ours); SQLite's busy handler: \(theirs)")
     #expect(ours.counts.count == 16)
-    #expect(ours.evenness >= (isSoak ? 0.95 : 0.9), "\(ours)")
-    // The queue is 16 long; whoever is not back in it when its turn would come misses a round.
+    // The queue is 16 long; whoever the system does not let run before its turn would come misses a round,
+    // which happens where all tests run at once. The strict figures are for a machine with nothing else to do.
+    #expect(ours.jain >= 0.99, "\(ours)")
+    #expect(ours.evenness >= (isSoak ? 0.95 : 0.75), "\(ours)")
     #expect(ours.longestWait <= 16 * 8, "\(ours)")
+    if isSoak { #expect(ours.longestWait * 100 <= theirs.longestWait, "\(ours), \(theirs)") }
     #expect(theirs.evenness < ours.evenness, "the baseline shows no convoy: \(theirs)")
   }
 
@@ -81,5 +90,7 @@ struct TurnCount: CustomStringConvertible {
     let convoy = TurnCount(order: [1, 1, 1, 2], writers: [1, 2, 3])
     #expect(convoy.counts == [0, 1, 3])
     #expect(convoy.longestWait == 4)
+    #expect(TurnCount(order: [1, 2, 1, 2], writers: [1, 2]).jain == 1)
+    #expect(convoy.jain < 0.6)
   }
 }
