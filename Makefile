@@ -36,4 +36,4 @@ catalogue: ## the failures Holdfast is built against, each with its tests
 	@python3 scripts/catalogue.py
 
 clean: ## remove builds, the virtual environment and test artefacts
-	rm -rf .build .build-* .venv artefacts
+	rm -rf .build .build-* Benchmarks/.build .venv artefacts

@@ -8,8 +8,7 @@ need_swift
 install_test_packages
 make_venv
 
-swift_sources=(Package.swift Sources Tests Examples)
-[ -d Benchmarks ] && swift_sources+=(Benchmarks)
+swift_sources=(Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources)
 swift format --in-place --recursive "${swift_sources[@]}"
 .venv/bin/ruff format --quiet .
 .venv/bin/ruff check --quiet --fix .

@@ -36,8 +36,7 @@ licence_headers() {
   return "$lacking"
 }
 
-swift_sources=(Package.swift Sources Tests Examples)
-[ -d Benchmarks ] && swift_sources+=(Benchmarks)
+swift_sources=(Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources)
 
 shell_scripts=()
 while IFS= read -r file; do shell_scripts+=("$file"); done < <(project_files '*.sh' .ci/run)

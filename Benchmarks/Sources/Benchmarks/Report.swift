@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+
+/// The figures as text: raw, and as ratios to the baseline.
+enum Report {
+  /// Processes that compete for one file.
+  static func crowd(_ title: String, _ plain: RunResult, _ ours: [(String, RunResult)]) -> [String] {
+    var lines = [title, heading, row("plain SQLite", plain)]
+    for (name, result) in ours {
+      lines.append(row("Holdfast, \(name)", result))
+      lines.append(
+        "  against plain SQLite: \(number(result.perSecond / plain.perSecond))× the commits, longest wait 1/"
+          + "\(number(Double(plain.longest) / Double(max(1, result.longest))))")
+    }
+    return lines + [""]
+  }
+
+  /// Tasks of one process.
+  static func process(_ title: String, _ pool: RunResult, _ ours: RunResult) -> [String] {
+    [
+      title, heading, row("GRDB DatabasePool.write", pool), row("Holdfast", ours),
+      "  against GRDB: \(number(ours.perSecond / pool.perSecond))× the commits",
+      "",
+    ]
+  }
+
+  private static let heading =
+    "  \(left("", 24))\(right("commits/s", 11))\(right("p50", 11))\(right("p99", 11))\(right("longest", 11))"
+    + "\(right("fewest…most each", 20))\(right("ratio", 8))"
+
+  private static func row(_ name: String, _ result: RunResult) -> String {
+    let all = Turns(waits: result.writers.flatMap(\.waits))
+    return "  \(left(name, 24))\(right(String(Int(result.perSecond)), 11))"
+      + "\(right(time(all.percentile(0.5)), 11))\(right(time(all.percentile(0.99)), 11))"
+      + "\(right(time(result.longest), 11))\(right("\(result.fewest)…\(result.most)", 20))"
+      + "\(right(number(result.evenness), 8))"
+  }
+
+  private static func time(_ microseconds: Int) -> String {
+    microseconds < 10_000 ? "\(microseconds) µs" : "\(microseconds / 1000) ms"
+  }
+
+  private static func number(_ value: Double) -> String {
+    value < 10 ? String(format: "%.2f", value) : String(Int(value.rounded()))
+  }
+
+  private static func left(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(1, width - text.count))
+  }
+
+  private static func right(_ text: String, _ width: Int) -> String {
+    String(repeating: " ", count: max(1, width - text.count)) + text
+  }
+}
