@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
-
 /// Those who wait: flushes, closes, and the readers of the status.
 extension DrainLoop {
   func publish() {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
-
 /// The files' lives: segments made ahead, orphans adopted, drained ones removed.
 extension DrainLoop {
   /// Looks at what was appended.

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
-
 /// The spool's thread: makes segments ahead, lands batches, adopts orphans, answers flushes.
 ///
 /// It decides nothing about when and how much to write (``DrainMachine``), nothing about bytes

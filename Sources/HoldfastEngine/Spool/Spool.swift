@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import GRDB
-import Synchronization
 
 /// Accepts records at memory speed and lands each of them exactly once in a database, later.
 ///

@@ -8,6 +8,8 @@ import Synchronization
 final class SpoolCore: Sendable {
   let configuration: Spool.Configuration
   let directory: SpoolDirectory
+  /// Nobody waits on its condition. A `Mutex`, a priority-inheriting futex on Linux, is as fast for one
+  /// thread and took eight times as long for four.
   let side: Monitor<AppendSide>
   let mail: Monitor<Mail>
   let board = Monitor(Board())
