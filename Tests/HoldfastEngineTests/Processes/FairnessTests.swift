@@ -70,8 +70,8 @@ struct TurnCount: CustomStringConvertible {
   /// Every writer gets its turn in every round; beside it the same with SQLite's busy handler, in which the
   /// one that has just committed is the one that finds the lock free.
   @Test func sixteenProcessesGetTheirTurnsEvenly_A02() async throws {
-    let ours = try await run(PeerTest(), writers: 16, turns: isSoak ? 1000 : 60, plain: false)
-    let theirs = try await run(PeerTest(), writers: 16, turns: isSoak ? 1000 : 60, plain: true)
+    let ours = try await run(PeerTest(), writers: 16, turns: isSoak ? 300 : 60, plain: false)
+    let theirs = try await run(PeerTest(), writers: 16, turns: isSoak ? 300 : 60, plain: true)
     print("16 processes, the lane: \(ours); SQLite's busy handler: \(theirs)")
     #expect(ours.counts.count == 16)
     // The queue is 16 long; whoever the system does not let run before its turn would come misses a round,
