@@ -222,7 +222,7 @@ class FakeUpstream:
 
 
 def read_request(stream, connection: socket.socket) -> Request | None:
-    """Reads one request; None when the connection ended between requests."""
+    """Reads one request without trailers; None when the connection ended before a whole one came."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         line = stream.readline(1 << 20)
@@ -237,12 +237,19 @@ def read_request(stream, connection: socket.socket) -> Request | None:
         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     if "chunked" in (request.header("transfer-encoding") or "").lower():
         parts = []
-        while (size := int(stream.readline().split(b";")[0], 16)) > 0:
+        while size_line := stream.readline():
+            size = int(size_line.split(b";")[0], 16)
             parts.append(stream.read(size))
-            stream.readline()
-        while stream.readline() not in (b"\r\n", b""):
-            pass
+            if stream.readline() != b"\r\n":
+                return None
+            if size == 0:
+                break
+        else:
+            return None
         request.body = b"".join(parts)
     else:
-        request.body = stream.read(int(request.header("content-length") or 0))
+        length = int(request.header("content-length") or 0)
+        request.body = stream.read(length)
+        if len(request.body) < length:
+            return None
     return request
