@@ -3,13 +3,14 @@
 import ArgumentParser
 import Foundation
 
-/// Every speed claim beside its baseline, measured in the same run on the same disk, as ratios with the raw figures.
+/// Every speed claim beside its baseline, measured in the same run on the same disk, as ratios with the raw
+/// figures.
 @main
 struct Benchmarks: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "benchmarks",
     abstract: "Measure the engine beside plain SQLite and GRDB.",
-    subcommands: [Run.self, Worker.self],
+    subcommands: [Run.self, Worker.self, Holding.self],
     defaultSubcommand: Run.self)
 }
 
@@ -17,7 +18,7 @@ struct Benchmarks: AsyncParsableCommand {
 struct Run: AsyncParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Run the benches and print the table.")
 
-  @Argument(help: "Which: contended, held, group, solo (default: all).")
+  @Argument(help: "Which: contended, held, group, solo, spool (default: all).")
   var benches: [Bench] = Bench.allCases
 
   @Option(help: "How long each side of each bench runs.")
@@ -39,7 +40,7 @@ struct Run: AsyncParsableCommand {
 
 /// One row of the design's table of speed targets.
 enum Bench: String, CaseIterable, ExpressibleByArgument {
-  case contended, held, group, solo
+  case contended, held, group, solo, spool
 
   func lines(in directory: String, seconds: Double) async throws -> [String] {
     switch self {
@@ -59,6 +60,18 @@ enum Bench: String, CaseIterable, ExpressibleByArgument {
       let ours = try await OneProcess(side: .engine, callers: callers).turns(in: directory, seconds: seconds)
       return Report.process(
         "\(rawValue): \(callers) task\(callers == 1 ? "" : "s") in one process", pool, ours)
+    case .spool:
+      var lines = [
+        "spool: appends of 300 bytes while another process holds the database", Report.appendHeading,
+      ]
+      for threads in [1, 4] {
+        let accepting = Accepting(threads: threads)
+        lines.append(Report.appends("in-memory queue, \(threads)", await accepting.queue()))
+        let (times, landed) = try await accepting.spool(in: directory)
+        lines.append(Report.appends("Holdfast, \(threads)", times))
+        lines.append("  landed afterwards, every one once: \(Int(landed)) rows/s")
+      }
+      return lines + [""]
     }
   }
 }

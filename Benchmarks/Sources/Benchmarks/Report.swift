@@ -25,6 +25,20 @@ enum Report {
     ]
   }
 
+  static let appendHeading =
+    "  \(left("threads", 24))\(right("p50", 11))\(right("p99", 11))\(right("p99.9", 11))"
+    + "\(right("longest", 11))"
+
+  /// Appends, by their times in nanoseconds.
+  static func appends(_ name: String, _ times: [UInt32]) -> String {
+    let sorted = times.sorted()
+    let parts = [0.5, 0.99, 0.999, 1].map { share in
+      let nanoseconds = sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+      return right(String(format: "%.2f µs", Double(nanoseconds) / 1000), 11)
+    }
+    return "  \(left(name, 24))" + parts.joined()
+  }
+
   private static let heading =
     "  \(left("", 24))\(right("commits/s", 11))\(right("p50", 11))\(right("p99", 11))\(right("longest", 11))"
     + "\(right("fewest…most each", 20))\(right("ratio", 8))"
