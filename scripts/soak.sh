@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The long variants of the black-box tests, against a release build. Arguments go to pytest.
+# The long variants: torture with kills and power cuts, fairness beside plain SQLite, closes under load, and the
+# black-box tests marked so, all against a release build where it is the program that is tested. Arguments go to pytest.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -18,7 +19,21 @@ if [ -z "${HOLDFAST_BIN:-}" ]; then
   swift build -c release --product holdfast
   HOLDFAST_BIN="$(swift build -c release --show-bin-path)/holdfast"
 fi
+torture_status=0
+say "torture: 8 processes, 2,000 kills, 10,000 power cuts"
+"$HOLDFAST_BIN" torture --processes 8 --kills 2000 --power-cuts 10000 </dev/null || torture_status=$?
+
+swift_status=0
+say "Swift tests in their long form"
+swift build --build-tests
+HOLDFAST_SOAK=1 SWIFT_BACKTRACE=enable=no swift test --skip-build \
+  --filter 'FairnessTests|TortureTests|ClosingRace' --event-stream-output-path "$results/swift.jsonl" \
+  </dev/null || swift_status=$?
+
 status=0
 HOLDFAST_BIN="$HOLDFAST_BIN" .venv/bin/python -m pytest Tests/BlackBox -m soak \
   --junit-xml "$results/blackbox.xml" "$@" </dev/null || status=$?
-exec python3 scripts/tally.py blackbox "$status" "$results/blackbox.xml"
+python3 scripts/tally.py swift "$swift_status" "$results/swift.jsonl" blackbox "$status" "$results/blackbox.xml" ||
+  status=$?
+[ "$torture_status" -eq 0 ] || die "$torture_status" "the torture run broke a promise, see above."
+exit "$status"
