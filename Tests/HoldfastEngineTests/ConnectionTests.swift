@@ -26,7 +26,7 @@ import Testing
 
   /// GRDB lowers `synchronous` to NORMAL when it puts a pool in WAL, after its own hooks have run: the value
   /// is asked of the very connections that write and read.
-  @Test(arguments: [(StateFileConfiguration.Durability.power, 2), (.processDeathOnly, 1)])
+  @Test(arguments: [(StateFileConfiguration.Durability.power, 3), (.processDeathOnly, 1)])
   func everyConnectionHasEverySetting_A18(durability: StateFileConfiguration.Durability, synchronous: Int)
     async throws
   {

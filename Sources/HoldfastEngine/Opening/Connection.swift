@@ -85,11 +85,12 @@ enum Connection {
       Setting(name: "trusted_schema", value: "0"),
     ]
     // GRDB lowers `synchronous` when it puts a pool in WAL mode; these connections are no pool, and the
-    // value is read back all the same.
+    // value is read back all the same. EXTRA is FULL in WAL mode; in rollback mode it also syncs the directory
+    // after the journal's removal, without which a power cut can undo the last acknowledged commit.
     settings.append(
       Setting(
-        name: "synchronous", value: configuration.durability == .power ? "FULL" : "NORMAL",
-        readBack: configuration.durability == .power ? "2" : "1"))
+        name: "synchronous", value: configuration.durability == .power ? "EXTRA" : "NORMAL",
+        readBack: configuration.durability == .power ? "3" : "1"))
     if role != .reader {
       settings.append(Setting(name: "journal_size_limit", value: String(configuration.walSizeLimit)))
       #if canImport(Darwin)

@@ -4,7 +4,8 @@
 public struct StateFileConfiguration: Hashable, Sendable {
   /// What an acknowledged write survives.
   public enum Durability: Hashable, Sendable {
-    /// A power loss: every commit is synced to the disk (`synchronous = FULL`, and F_FULLFSYNC on Darwin).
+    /// A power loss: every commit is synced to the disk (`synchronous = EXTRA`, which is FULL in WAL mode, and
+    /// F_FULLFSYNC on Darwin).
     case power
     /// The death of the process, at any instruction; a power loss may cost the last commits but never
     /// damages the file (`synchronous = NORMAL`).

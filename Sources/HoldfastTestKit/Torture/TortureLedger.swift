@@ -33,6 +33,8 @@ final class TortureLedger: Sendable {
         report.powerCuts += Int(rest) ?? 0
         // Each image was opened again, and its journal or WAL recovered.
         report.recoveries += Int(rest) ?? 0
+      case "promised":
+        report.acknowledged += Int(rest) ?? 0
       case "lost":
         report.lost += rest.split(separator: " ").first.flatMap { Int($0) } ?? 1
         report.note("lost \(rest)")

@@ -34,6 +34,7 @@ struct TorturePowerCuts {
         look(at: image, promised: notes, cut)
       }
       left -= done
+      link.tell("promised \(log.promised)")
       link.tell("cuts \(done)")
     }
   }
@@ -91,6 +92,13 @@ struct TorturePowerCuts {
     } catch {
       link.tell("integrity \(error) after \(cut)")
     }
+  }
+}
+
+extension DiskLog {
+  /// Writes that were acknowledged while the log was made.
+  fileprivate var promised: Int {
+    events.count { if case .note = $0 { true } else { false } }
   }
 }
 
