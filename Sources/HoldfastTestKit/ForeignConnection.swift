@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDBSQLite
-import Synchronization
+import HoldfastEngine
 
 /// A plain SQLite connection, as any other program would have it: no lane, no settings of ours.
 ///
@@ -18,7 +18,7 @@ import Synchronization
     public var description: String
   }
 
-  private let lock = Mutex<Void>(())
+  private let lock = Monitor<Void>(())
   private let handle: OpaquePointer
 
   /// Opens the file as `sqlite3_open` does, with the busy timeout in milliseconds.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import HoldfastEngine
 
 /// A clock that stands still until a test moves it.
 ///
@@ -41,7 +41,7 @@ public final class FakeClock: Clock, Sendable {
     var watchers: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
   }
 
-  private let state = Mutex(State())
+  private let state = Monitor(State())
 
   /// A clock at its start.
   public init() {}

@@ -2,7 +2,7 @@
 
 import Foundation
 import GRDBSQLite
-import Synchronization
+import HoldfastEngine
 
 /// One open file of a ``PowerLossDisk``. SQLite uses a handle from one thread at a time.
 ///

@@ -3,7 +3,7 @@
 import CHoldfast
 import Foundation
 import GRDBSQLite
-import Synchronization
+import HoldfastEngine
 
 /// Records what this process does to the files of its databases, so that power cuts can be tried on it
 /// afterwards.
@@ -26,7 +26,7 @@ public final class DiskRecorder: Sendable {
   }
 
   let state = LockedState(State())
-  private let isInstalled = Mutex(false)
+  private let isInstalled = Monitor(false)
 
   private init() {}
 

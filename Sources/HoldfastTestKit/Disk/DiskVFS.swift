@@ -3,7 +3,7 @@
 import CHoldfast
 import Foundation
 import GRDBSQLite
-import Synchronization
+import HoldfastEngine
 
 /// The C side of a ``PowerLossDisk``: what SQLite calls (<https://www.sqlite.org/c3ref/vfs.html>).
 ///

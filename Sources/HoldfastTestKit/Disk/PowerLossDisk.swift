@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDBSQLite
+import HoldfastEngine
 import Synchronization
 
 /// A disk in memory that can lose power at any moment: an SQLite VFS.
@@ -42,14 +43,14 @@ public final class PowerLossDisk: Sendable {
     var milliseconds: Int64 = 0
   }
 
-  let storage: Mutex<Storage>
+  let storage: Monitor<Storage>
   private static let counter = Atomic(0)
 
   /// A disk with these files on it.
   public init(seed: UInt64, files: DiskState = DiskState()) {
     let number = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
     vfsName = "power-loss-\(number)"
-    storage = Mutex(Storage(state: files, start: files, random: SplitMix64(seed: seed)))
+    storage = Monitor(Storage(state: files, start: files, random: SplitMix64(seed: seed)))
     DiskVFS.register(self)
   }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import Synchronization
+import HoldfastEngine
 
 /// A peer's own end of the line to the test that started it (``PeerProcess``).
 ///
 /// Its standard input and output belong to this; what it prints itself is passed on to the test's standard
 /// error. When the test is gone, so is the peer.
 public final class PeerLink: Sendable {
-  private let gates = Mutex<[String: DispatchSemaphore]>([:])
-  private let writing = Mutex<Void>(())
+  private let gates = Monitor<[String: DispatchSemaphore]>([:])
+  private let writing = Monitor<Void>(())
 
   /// The link of this process. Make one, once.
   public init() {

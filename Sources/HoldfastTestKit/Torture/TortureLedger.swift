@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
+import HoldfastEngine
 
 /// What is known of a torture run so far; peers' words are added as they come.
 final class TortureLedger: Sendable {
-  private let state: Mutex<TortureReport>
+  private let state: Monitor<TortureReport>
 
   init(seed: UInt64) {
-    state = Mutex(TortureReport(seed: seed))
+    state = Monitor(TortureReport(seed: seed))
   }
 
   var report: TortureReport { state.withLock { $0 } }

@@ -3,7 +3,6 @@
 import Foundation
 import GRDB
 import HoldfastEngine
-import Synchronization
 
 /// A peer that uses the engine in every way at once.
 final class TortureWorker: Sendable {
@@ -18,7 +17,7 @@ final class TortureWorker: Sendable {
 
   private let peer: TorturePeer
   private let link: PeerLink
-  private let state = Mutex(State())
+  private let state = Monitor(State())
   private let journal: AcknowledgementJournal
   private let spoolJournal: AcknowledgementJournal
 
