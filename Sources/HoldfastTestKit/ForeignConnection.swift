@@ -18,7 +18,7 @@ import HoldfastEngine
     public var description: String
   }
 
-  private let lock = Monitor<Void>(())
+  private let lock = Monitor(false)
   private let handle: OpaquePointer
 
   /// Opens the file as `sqlite3_open` does, with the busy timeout in milliseconds.

@@ -9,7 +9,7 @@ import HoldfastEngine
 /// error. When the test is gone, so is the peer.
 public final class PeerLink: Sendable {
   private let gates = Monitor<[String: DispatchSemaphore]>([:])
-  private let writing = Monitor<Void>(())
+  private let writing = Monitor(false)
 
   /// The link of this process. Make one, once.
   public init() {

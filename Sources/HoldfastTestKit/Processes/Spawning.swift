@@ -7,7 +7,7 @@ import HoldfastEngine
 /// making of a pipe to its close-on-exec mark, and while a program is started. A peer that held the end of
 /// another's pipe would keep that one's ending from being seen. (pipe2(2) would do, and is not in every
 /// system's Swift module.)
-private let spawning = Monitor<Void>(())
+private let spawning = Monitor(false)
 
 /// A pipe that the programs this process starts do not inherit.
 func makePipe() throws -> (reading: Int32, writing: Int32) {
