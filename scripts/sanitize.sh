@@ -18,6 +18,10 @@ export ASAN_OPTIONS=detect_leaks=0
 # Go on after a report, to see all of them; exit with 66 in the end.
 export TSAN_OPTIONS=halt_on_error=0
 
+# That one runs a process with 64 descriptors, and a sanitizer's runtime wants some for itself: the process was
+# once killed by its own runtime there. `make test` runs it without one.
+say "left out here: sixtyFourDescriptorsAreEnough…_B08, which counts descriptors"
+
 failed=()
 for sanitizer in thread address; do
   scratch=".build-$sanitizer"
@@ -25,7 +29,8 @@ for sanitizer in thread address; do
   swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch" --quiet
   say "testing with the $sanitizer sanitizer"
   swift test --skip-build --sanitize="$sanitizer" --scratch-path "$scratch" \
-    --filter 'HoldfastEngineTests|HoldfastUsageTests' "$@" </dev/null || failed+=("$sanitizer")
+    --filter 'HoldfastEngineTests|HoldfastUsageTests' --skip 'sixtyFourDescriptors' "$@" </dev/null ||
+    failed+=("$sanitizer")
 done
 [ "${#failed[@]}" -eq 0 ] || die 1 "the sanitizer found something: ${failed[*]}."
 say "both sanitizers are content"
