@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The filesystem a path is on, and whether WAL may be used there (row C14).
+///
+/// A -wal needs shared memory that is the same for all who map it, which only one machine's own filesystems
+/// give. What is not known to give it counts as not giving it.
+package struct Filesystem: Hashable, Sendable {
+  /// The type as the mount table names it, as in `ext4`.
+  package var type: String
+  /// Where it is mounted.
+  package var mountPoint: String
+  /// Whether WAL is known to work on it.
+  package var isCoherent: Bool { Self.coherent.contains(type) }
+
+  private static let coherent: Set<String> = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "ramfs", "overlay", "apfs",
+    "hfs",
+  ]
+
+  /// Makes a filesystem.
+  package init(type: String, mountPoint: String) {
+    self.type = type
+    self.mountPoint = mountPoint
+  }
+
+  /// Finds a canonical path in a mount table of proc_pid_mountinfo(5): the longest mount point that is the
+  /// path or above it, and of several at one place the last, which hides the others.
+  /// - Returns: nil when no mount holds the path.
+  package static func find(_ path: String, inMountTable table: String) -> Filesystem? {
+    var best: Filesystem?
+    for line in table.split(separator: "\n") {
+      let fields = line.split(separator: " ")
+      guard let dash = fields.firstIndex(of: "-"), dash >= 6, dash + 1 < fields.count else { continue }
+      let point = unescaped(fields[4])
+      guard point == "/" || path == point || path.hasPrefix(point + "/") else { continue }
+      guard point.utf8.count >= best?.mountPoint.utf8.count ?? 0 else { continue }
+      best = Filesystem(type: String(fields[dash + 1]), mountPoint: point)
+    }
+    return best
+  }
+
+  /// Blanks, tabs, newlines and backslashes are written as a backslash and three octal digits.
+  private static func unescaped(_ field: Substring) -> String {
+    let bytes = Array(field.utf8)
+    var plain: [UInt8] = []
+    var at = 0
+    while at < bytes.count {
+      let digits = bytes[(at + 1)...].prefix(3)
+      if bytes[at] == UInt8(ascii: "\\"), digits.count == 3,
+        let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+      {
+        plain.append(value)
+        at += 4
+      } else {
+        plain.append(bytes[at])
+        at += 1
+      }
+    }
+    return String(decoding: plain, as: UTF8.self)
+  }
+}
