@@ -15,8 +15,10 @@ extension StoreError {
       case .lock, .staleSnapshot, .readOnlyTransient:
         (.deadline, "another program is using it; try again")
       case .full: (.diskFull, "free some space; nothing else is needed for writes to work again")
-      case .damagedFile, .damagedIndex:
+      case .damagedFile:
         (.damaged, "keep the file and its -wal as they are and run `holdfast doctor` on it")
+      case .damagedIndex:
+        (.damagedIndex, "its tables are not touched by this; rebuild the search index")
       case .notADatabase:
         (.notADatabase, "keep the file and its -wal as they are and run `holdfast doctor` on it")
       case .readOnly: (.readOnly, "make the file and its directory writable for this user")

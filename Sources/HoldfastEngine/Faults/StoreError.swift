@@ -9,8 +9,9 @@ public struct StoreError: Error, Sendable {
   /// What kind of failure it was; decided by SQLite's extended result code, never by its text (row A14).
   public struct Code: Hashable, Sendable {
     enum Value: String, Sendable {
-      case deadline, cancelled, closed, diskFull, damaged, notADatabase, readOnly, permission, cannotOpen
-      case constraint, newerSchema, io, misuse, refused, wrongProcess, setting, replaced, transient, sql
+      case deadline, cancelled, closed, diskFull, damaged, damagedIndex, notADatabase, readOnly, permission
+      case cannotOpen, constraint, newerSchema, io, misuse, refused, wrongProcess, setting, replaced,
+        transient, sql
     }
     let value: Value
 
@@ -24,6 +25,9 @@ public struct StoreError: Error, Sendable {
     public static let diskFull = Code(value: .diskFull)
     /// SQLite found the file damaged (SQLITE_CORRUPT).
     public static let damaged = Code(value: .damaged)
+    /// SQLite found a virtual table's own structure damaged, a search index's say (SQLITE_CORRUPT_VTAB); the
+    /// file is sound and the index can be rebuilt.
+    public static let damagedIndex = Code(value: .damagedIndex)
     /// The file is not an SQLite database.
     public static let notADatabase = Code(value: .notADatabase)
     /// The file or its directory cannot be written.

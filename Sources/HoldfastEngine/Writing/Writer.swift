@@ -10,12 +10,12 @@ final class Writer: ReadFallback {
   let path: String
   let lane: WriteLane
   let jobs: JobQueue
-  private let configuration: StateFileConfiguration
-  private let patience: BusyPatience
-  private let migrations: Monitor<[DatabaseMigrator]>
+  let configuration: StateFileConfiguration
+  let patience: BusyPatience
+  let migrations: Monitor<[DatabaseMigrator]>
   private let thread: Monitor<ThreadState>
   /// Called on the writer's thread after the file was opened anew; see ``onReopen(_:)``.
-  private let reopened = Monitor<(@Sendable () -> Void)?>(nil)
+  let reopened = Monitor<(@Sendable () -> Void)?>(nil)
 
   private enum ThreadState {
     /// No job was ever submitted; no thread.
@@ -249,7 +249,7 @@ final class Writer: ReadFallback {
   }
 
   /// What a turn came to, told once the turn is given back.
-  private struct Turn {
+  struct Turn {
     var succeeded: [Job] = []
     var failed: [(Job, any Error)] = []
   }
@@ -357,7 +357,7 @@ final class Writer: ReadFallback {
       path: path, outcome: ending == .committed ? .applied : .notApplied)
   }
 
-  private func describe(_ error: any Error, outcome: StoreError.Outcome = .notApplied) -> any Error {
+  func describe(_ error: any Error, outcome: StoreError.Outcome = .notApplied) -> any Error {
     guard let error = error as? DatabaseError else { return error }
     return StoreError(error, path: path, doing: "Writing to", outcome: outcome)
   }
@@ -380,107 +380,6 @@ final class Writer: ReadFallback {
     // A failed checkpoint loses nothing: the frames stay in the WAL and the next commit asks again.
     patience.wait(until: .now + .milliseconds(50))
     _ = try? session.checkpointer.run(beside: session.database)
-  }
-
-  // MARK: - Staying on the right file
-
-  /// The session for the files that are at the path now; opens it anew after a breach.
-  ///
-  /// The caller has the turn and no open transaction.
-  private func wholeSession(
-    _ session: inout WriterSession?, _ lastGuard: inout FileGuard
-  ) throws -> WriterSession {
-    if let session {
-      guard let breach = session.opened.breach() else { return session }
-      _ = try heal(session, after: breach)
-    }
-    session?.close()
-    session = nil
-    let opened = try OpenedFile(
-      path: path, lane: lane, configuration: configuration, migrations: migrations.withLock { $0 },
-      patience: patience, deadline: .now + configuration.patience, replacing: lastGuard)
-    lastGuard = opened.fileGuard
-    let fresh = try WriterSession(opened, path: path, configuration: configuration)
-    session = fresh
-    reopened.withLock { $0 }?()
-    return fresh
-  }
-
-  /// A batch was committed, and then the files turned out not to be those at the path: nobody has been told
-  /// yet. What was saved into the database is acknowledged; what nobody will ever see is run again.
-  private func confirm(
-    _ turn: inout Turn, after breach: Generation.Breach, _ session: inout WriterSession?,
-    _ lastGuard: inout FileGuard
-  ) {
-    guard let broken = session else { return }
-    let committed = turn.succeeded
-    do {
-      let saved = try heal(broken, after: breach)
-      broken.close()
-      session = nil
-      if !saved {
-        turn.succeeded = []
-        jobs.putBack(committed, as: nil)
-      }
-      // At once, so that the readers leave the old files too. Should it fail, the next turn says why.
-      _ = try? wholeSession(&session, &lastGuard)
-    } catch {
-      turn.succeeded = []
-      // It is committed in files that may yet come back.
-      var described = describe(error, outcome: .unknown)
-      if var store = described as? StoreError {
-        store.outcome = .unknown
-        described = store
-      }
-      turn.failed += committed.map { ($0, described) }
-    }
-  }
-
-  /// Saves what only this session still reaches.
-  /// - Returns: whether everything it committed is in the database at the path.
-  private func heal(_ session: WriterSession, after breach: Generation.Breach) throws -> Bool {
-    let rescue = WALRescue(path: path, generation: session.opened.generation)
-    switch breach {
-    case .databaseGone:
-      throw StoreError(
-        .replaced,
-        """
-        \(path.fileName) is no longer where it was opened; it was not created anew: put it back, or stop this \
-        program and start it again with the right home.
-        """, path: path)
-    case .databaseReplaced:
-      rescue.setAsideSidecars()
-      return false
-    case .databaseOverwritten:
-      guard session.opened.isWhole else {
-        throw StoreError(
-          .replaced,
-          """
-          \(path.fileName) was overwritten or cut short while it was open, and is no whole database now; nothing more \
-          is written to it: put it back, or stop every program that has it open and restore a backup.
-          """, path: path)
-      }
-      rescue.setAsideSidecars()
-      return false
-    case .walLost:
-      session.checkpointer.close()
-      let outcome = try rescue.run(
-        through: session.database, recorded: lane.recordedGeneration, deadline: .now + .seconds(5))
-      return outcome == .folded
-    }
-  }
-
-  /// The connection is about to go, and with it the last way to a -wal that lost its name.
-  private func saveBeforeClosing(_ session: inout WriterSession?) {
-    guard let open = session, open.opened.breach() == .walLost else { return }
-    do {
-      try lane.enter()
-      defer { lane.leave() }
-      if open.opened.breach() == .walLost { _ = try heal(open, after: .walLost) }
-    } catch {
-      // Nobody waits any more who could be told; the frames go with the descriptor.
-      return
-    }
   }
 }
 
