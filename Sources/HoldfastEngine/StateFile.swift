@@ -87,8 +87,8 @@ public final class StateFile: Sendable {
   ///   - body: runs on the writer's thread inside a transaction, which it must not end itself. It may be
   ///     run again when a neighbour's grave error took the shared transaction down; only the last run
   ///     counts, so keep effects other than on the database out of it.
-  /// - Throws: what `body` throws, after its changes were undone; an SQLite error or a passed deadline as
-  ///   ``StoreError``, whose `outcome` says whether the write was applied.
+  /// - Throws: what `body` throws, after its changes were undone; `damaged` at once when this process has met damage
+  ///   in the file (``StateFileStatus/damage``); an SQLite error or a passed deadline as ``StoreError``, whose `outcome` says whether the write was applied.
   public func write<T: Sendable>(
     within: Duration? = nil, _ body: @escaping @Sendable (Database) throws -> T
   ) async throws -> T {
@@ -140,7 +140,8 @@ public final class StateFile: Sendable {
   public func status() -> StateFileStatus {
     StateFileStatus(
       path: core.path, bytes: fileSize(core.path) ?? 0, walBytes: fileSize(core.path + "-wal") ?? 0,
-      waitingWrites: core.writer.jobs.waitingCount, waitingReads: core.readers.jobs.waitingCount)
+      waitingWrites: core.writer.jobs.waitingCount, waitingReads: core.readers.jobs.waitingCount,
+      damage: core.latch.damage)
   }
 
   /// Who holds locks on the file now that keep others from writing.
@@ -212,4 +213,7 @@ public struct StateFileStatus: Hashable, Sendable {
   public var waitingWrites: Int
   /// Reads of this process waiting for a reader.
   public var waitingReads: Int
+  /// What SQLite found wrong with the file, if this process has met it: nothing more is written to it until another
+  /// file or whole contents are at the path, or until every handle in the process was closed and opened again.
+  public var damage: FileDamage?
 }

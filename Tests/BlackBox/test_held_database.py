@@ -18,7 +18,7 @@ import pytest
 from conftest import providers
 from expectations import ANTHROPIC_HEADERS, assert_usage
 from fake_upstream import FakeUpstream
-from foreign import integrity, write_lock_held
+from foreign import connected, integrity, write_lock_held
 from program import Daemon, Home, eventually
 from raw_http import Connection, in_parallel
 from wire import PLAIN
@@ -188,6 +188,45 @@ def test_requests_go_on_beside_a_damaged_database_which_is_left_as_it_is_G05(
     daemons.append(daemon := home.serve())
     daemon.requests_of(f"{model}-before", 20)
     daemon.requests_of(f"{model}-after", 50)
+
+
+def test_damage_in_a_page_met_by_a_report_shows_in_the_health_and_stops_writing_C07(
+    home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str
+) -> None:
+    home.configure(providers=providers(upstream))
+    daemons.append(daemon := home.serve())
+    stream_requests(daemon, f"{model}-before", 20)
+    daemon.requests_of(f"{model}-before", 20)
+    daemon.terminate()
+    with connected(home.usage_db) as connection:
+        # As long as a page is in the -wal, the one in the database is not looked at.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        roots = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE tbl_name LIKE 'usage%'"
+        ).fetchall()
+    whole = home.usage_db.read_bytes()
+    damaged = bytearray(whole)
+    for (root,) in roots:
+        if root:
+            damaged[(root - 1) * size : (root - 1) * size + 64] = b"\xa5" * 64
+    home.usage_db.write_bytes(damaged)
+
+    daemons.append(daemon := home.serve())
+    assert daemon.get("/api/usage?by=model")[0] == 503
+    status = daemon.json("/api/status")
+    assert status["health"] == "failing"
+    assert [finding["severity"] for finding in status["findings"] if finding["code"] == "usage-damaged"] == [
+        "error"
+    ]
+    stream_requests(daemon, f"{model}-after", 20)
+    daemon.terminate()
+    assert home.usage_db.read_bytes() == bytes(damaged)
+
+    home.usage_db.write_bytes(whole)
+    daemons.append(daemon := home.serve())
+    daemon.requests_of(f"{model}-before", 20)
+    daemon.requests_of(f"{model}-after", 20)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ final class StateFileCore: Sendable {
   let writer: Writer
   let readers: ReaderPool
   let changeFeed: ChangeFeed
+  let latch: DamageLatch
 
   /// Opens the file, on the calling thread.
   init(path: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator) throws {
@@ -28,11 +29,12 @@ final class StateFileCore: Sendable {
       path: path, lane: lane, configuration: configuration, migrations: migrations, patience: patience,
       deadline: deadline)
     lane.markAlive()
+    let latch = DamageLatch(path: path)
     let changeFeed = ChangeFeed(path: path, configuration: configuration)
     let writer = Writer(
-      path: path, lane: lane, opened: opened, migrations: migrations, patience: patience,
+      path: path, lane: lane, opened: opened, migrations: migrations, patience: patience, latch: latch,
       configuration: configuration)
-    let readers = ReaderPool(path: path, configuration: configuration, writer: writer)
+    let readers = ReaderPool(path: path, configuration: configuration, latch: latch, writer: writer)
     writer.onReopen {
       readers.reopen()
       changeFeed.reopen()
@@ -43,6 +45,7 @@ final class StateFileCore: Sendable {
     self.writer = writer
     self.readers = readers
     self.changeFeed = changeFeed
+    self.latch = latch
   }
 
   private static func open(

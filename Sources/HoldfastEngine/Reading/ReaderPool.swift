@@ -13,6 +13,7 @@ final class ReaderPool: Sendable {
   private let path: String
   private let configuration: StateFileConfiguration
   private let threads: Monitor<Threads>
+  private let latch: DamageLatch
   private let writer: any ReadFallback
 
   private struct Threads {
@@ -22,8 +23,9 @@ final class ReaderPool: Sendable {
     var epoch = 0
   }
 
-  init(path: String, configuration: StateFileConfiguration, writer: any ReadFallback) {
+  init(path: String, configuration: StateFileConfiguration, latch: DamageLatch, writer: any ReadFallback) {
     self.path = path
+    self.latch = latch
     self.configuration = configuration
     self.writer = writer
     let threads = Monitor(Threads())
@@ -136,6 +138,7 @@ final class ReaderPool: Sendable {
   }
 
   private func describe(_ error: any Error) -> any Error {
+    latch.note(error)
     guard let error = error as? DatabaseError else { return error }
     var described = StoreError(error, path: path, doing: "Reading")
     if described.code == .deadline { described.holders = LockTable.holders(ofDatabaseAt: path) }

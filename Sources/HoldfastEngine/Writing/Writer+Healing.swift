@@ -13,6 +13,8 @@ extension Writer {
     if let session {
       guard let breach = session.opened.breach() else { return session }
       _ = try heal(session, after: breach)
+      // Other contents have come to the path; should they be damaged too, that is found out anew.
+      if breach != .walLost { latch.open() }
     }
     session?.close()
     session = nil
@@ -36,6 +38,7 @@ extension Writer {
     let committed = turn.succeeded
     do {
       let saved = try heal(broken, after: breach)
+      if breach != .walLost { latch.open() }
       broken.close()
       session = nil
       if !saved {

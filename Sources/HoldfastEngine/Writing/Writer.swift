@@ -10,6 +10,7 @@ final class Writer: ReadFallback {
   let path: String
   let lane: WriteLane
   let jobs: JobQueue
+  let latch: DamageLatch
   let configuration: StateFileConfiguration
   let patience: BusyPatience
   let migrations: Monitor<[DatabaseMigrator]>
@@ -26,10 +27,11 @@ final class Writer: ReadFallback {
 
   init(
     path: String, lane: WriteLane, opened: sending OpenedFile, migrations: DatabaseMigrator,
-    patience: BusyPatience, configuration: StateFileConfiguration
+    patience: BusyPatience, latch: DamageLatch, configuration: StateFileConfiguration
   ) {
     self.path = path
     self.lane = lane
+    self.latch = latch
     self.patience = patience
     self.configuration = configuration
     self.migrations = Monitor([migrations])
@@ -84,8 +86,9 @@ final class Writer: ReadFallback {
   /// Runs migrations in the queue. Blocks.
   func migrate(with migrator: DatabaseMigrator) throws {
     guard !migrator.migrations.isEmpty else { return }
-    let path = path
+    let (path, latch) = (path, latch)
     try perform(.bare, by: .now + configuration.patience) { database in
+      if let refusal = latch.refusal { throw refusal }
       try OpenedFile.migrate(database, with: migrator, path: path)
     }
     migrations.withLock { known in
@@ -135,9 +138,11 @@ final class Writer: ReadFallback {
 
   /// Runs a checkpoint when its turn comes.
   func checkpoint(within patience: Duration) async throws -> CheckpointReport {
-    try await withCheckedThrowingContinuation { continuation in
+    let latch = latch
+    return try await withCheckedThrowingContinuation { continuation in
       let job = BareValueJob(patience: patience) { database, checkpointer in
-        try checkpointer.run(beside: database)
+        if let refusal = latch.refusal { throw refusal }
+        return try checkpointer.run(beside: database)
       } end: {
         continuation.resume(with: $0)
       }
@@ -159,7 +164,7 @@ final class Writer: ReadFallback {
     }
     let watch = watchNames()
     serving: while true {
-      switch jobs.awaitWork(until: session?.checkpointer.nextTry) {
+      switch jobs.awaitWork(until: latch.damage == nil ? session?.checkpointer.nextTry : nil) {
       case .work: takeTurn(&session, &lastGuard)
       case .idle: retryCheckpoint(session)
       case .closed: break serving
@@ -223,6 +228,11 @@ final class Writer: ReadFallback {
     } catch {
       lane.leave()
       failWaiting(describe(error))
+      return
+    }
+    if let refusal = latch.refusal, jobs.nextStyle == .shared || jobs.nextStyle == .alone {
+      lane.leave()
+      tell(Turn(failed: jobs.takeAll { $0.style == .shared || $0.style == .alone }.map { ($0, refusal) }))
       return
     }
     var turn: Turn
@@ -319,6 +329,12 @@ final class Writer: ReadFallback {
       rollback(db)
       return turn
     }
+    if latch.damage != nil {
+      // One of them met damage, or a reader did meanwhile: none is written on top of it. Their next turn says why.
+      rollback(db)
+      settle(batch.transactionLost(), error: nil, &turn)
+      return turn
+    }
     do {
       try db.cachedStatement(sql: "COMMIT TRANSACTION").execute()
       lane.markCommit()
@@ -358,6 +374,7 @@ final class Writer: ReadFallback {
   }
 
   func describe(_ error: any Error, outcome: StoreError.Outcome = .notApplied) -> any Error {
+    latch.note(error)
     guard let error = error as? DatabaseError else { return error }
     return StoreError(error, path: path, doing: "Writing to", outcome: outcome)
   }
@@ -377,6 +394,8 @@ final class Writer: ReadFallback {
   }
 
   private func checkpoint(_ session: WriterSession) {
+    // Frames laid over a damaged file are no better kept there than in the WAL, from which they can be salvaged.
+    guard latch.damage == nil else { return }
     // A failed checkpoint loses nothing: the frames stay in the WAL and the next commit asks again.
     patience.wait(until: .now + .milliseconds(50))
     _ = try? session.checkpointer.run(beside: session.database)

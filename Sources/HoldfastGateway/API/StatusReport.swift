@@ -152,7 +152,15 @@ extension StatusReport {
           : Finding(
             code: "spool-filling", severity: "warning", message: "The spool cannot grow: \(refusal.message)"))
     }
-    if let fault = ledger.fault {
+    if let damage = ledger.file?.damage {
+      findings.append(
+        Finding(
+          code: "usage-damaged", severity: "error",
+          message: """
+            usage.db is damaged (\(damage.message), code \(damage.code), since \(damage.since)), so rows wait in the \
+            spool and nothing is written to it: stop the daemon and run `holdfast doctor` on it.
+            """))
+    } else if let fault = ledger.fault {
       findings.append(
         Finding(
           code: "usage-\(fault.code)", severity: "warning",
