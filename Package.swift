@@ -23,6 +23,7 @@ let package = Package(
     .library(name: "Holdfast", targets: ["Holdfast"]),
     .library(name: "HoldfastEngine", targets: ["HoldfastEngine"]),
     .library(name: "HoldfastUsage", targets: ["HoldfastUsage"]),
+    .library(name: "HoldfastSessions", targets: ["HoldfastSessions"]),
     .library(name: "HoldfastGateway", targets: ["HoldfastGateway"]),
     .library(name: "HoldfastTestKit", targets: ["HoldfastTestKit"]),
     .executable(name: "holdfast", targets: ["HoldfastTool"]),
@@ -61,6 +62,10 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "HoldfastUsage",
+      dependencies: ["HoldfastEngine", grdb, logging],
+      swiftSettings: house),
+    .target(
+      name: "HoldfastSessions",
       dependencies: ["HoldfastEngine", grdb, logging],
       swiftSettings: house),
     .target(
@@ -121,6 +126,10 @@ let package = Package(
     .testTarget(
       name: "HoldfastUsageTests",
       dependencies: ["HoldfastUsage", "HoldfastEngine", "HoldfastTestKit", grdb],
+      swiftSettings: house),
+    .testTarget(
+      name: "HoldfastSessionsTests",
+      dependencies: ["HoldfastSessions", "HoldfastEngine", "HoldfastTestKit", grdb],
       swiftSettings: house),
     .testTarget(
       name: "HoldfastGatewayTests",
