@@ -4,6 +4,9 @@ import GRDB
 
 /// The schema of `sessions.db`. It is public (docs/schema.md): other programs may read and write it, so the
 /// sums over sessions and their ancestors are kept by triggers, whoever writes.
+///
+/// No CHECK says `json_valid`: before SQLite 3.41 it is not among the functions a schema may use on a connection
+/// with `trusted_schema` off, which every connection of the engine has. What is no JSON is told when it is read.
 enum SessionSchema {
   /// The migrations, for `StateFile.open`.
   static var migrations: DatabaseMigrator {
@@ -48,7 +51,7 @@ enum SessionSchema {
       failed INTEGER NOT NULL DEFAULT 0 CHECK (failed IN (0, 1)),
       archived INTEGER NOT NULL DEFAULT 0 CHECK (archived IN (0, 1)),
       pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
-      metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
+      metadata TEXT,                            -- a JSON object
       messages INTEGER NOT NULL DEFAULT 0,      -- of every state
       last_seq INTEGER NOT NULL DEFAULT 0,      -- the highest sequence ever given to a message
       failed_children INTEGER NOT NULL DEFAULT 0,  -- sub-agents that ended as failed
@@ -74,7 +77,7 @@ enum SessionSchema {
       role TEXT NOT NULL CHECK (role <> ''),
       content TEXT NOT NULL DEFAULT '',
       content_kind TEXT NOT NULL DEFAULT 'text' CHECK (content_kind IN ('text', 'json')),
-      tool_calls TEXT CHECK (tool_calls IS NULL OR json_valid(tool_calls)),
+      tool_calls TEXT,                              -- JSON, as the provider shapes it
       tool_call_id TEXT,
       model TEXT,
       finish_reason TEXT,
@@ -85,8 +88,7 @@ enum SessionSchema {
       copied_from INTEGER,                      -- message.id a fork copied it from; it costs nothing again
     \(measures.map { "  \($0) INTEGER CHECK (\($0) BETWEEN 0 AND 1000000000000000)," }.joined(separator: "\n"))
       UNIQUE (session, seq),
-      UNIQUE (session, uid),
-      CHECK (content_kind = 'text' OR json_valid(content))
+      UNIQUE (session, uid)
     ) STRICT;
     CREATE TRIGGER message_has_session BEFORE INSERT ON message
     WHEN NOT EXISTS (SELECT 1 FROM session WHERE key = NEW.session)

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Where sessions and their messages live. Implemented on SQLite by ``SQLiteSessionStore``.
+///
+/// Every `id` a call takes may be the beginning of one, when only one session's id begins like that; calls that
+/// make what is missing take it as it is.
+public protocol SessionStore: Sendable {
+  /// Makes a session, and the parent it names; one that is there gets what it lacks and keeps what it has (D04).
+  ///
+  /// - Throws: ``SessionError`` `cycle`, `invalid`; a store's own error when it cannot be written.
+  @discardableResult
+  func create(_ session: NewSession) async throws -> SessionAcknowledgement
+
+  /// Appends messages in one atomic, durable step, in their order; makes the session when it is missing (D03).
+  ///
+  /// A message whose uid is there with the same content changes nothing; with other content it is kept under a
+  /// new uid, and the acknowledgement says so (D05).
+  @discardableResult
+  func append(_ messages: [NewMessage], to session: String) async throws -> [MessageAcknowledgement]
+
+  /// Takes a message at memory speed, to land exactly once when the store can be written; ``status()`` tells how
+  /// many wait.
+  ///
+  /// - Returns: what is known yet: the uid it will have unless that is another message's, and no `seq` (0).
+  @discardableResult
+  func accept(_ message: NewMessage, for session: String) throws -> MessageAcknowledgement
+
+  /// Waits until every message accepted before the call is in the store, or set aside with its reason.
+  func flush(within: Duration?) async throws
+
+  /// The one session whose id is `id` or begins with it.
+  func session(_ id: String) async throws -> SessionRecord
+
+  /// The sessions that pass a filter, those last active first; rows that cannot be read are told apart (D14).
+  func list(_ filter: SessionFilter) async throws -> SessionList
+
+  /// The messages of a session in their order; those of the states wanted.
+  func transcript(of id: String, states: Set<MessageState>) async throws -> SessionTranscript
+
+  /// The live messages, after every tool call without a result got a synthetic one, once and for good (D06).
+  func resume(_ id: String) async throws -> SessionTranscript
+
+  /// A copy of the live messages up to `seq` (all when nil) that goes its own way; the copies cost nothing again.
+  func fork(_ id: String, upTo seq: Int64?, as new: NewSession) async throws -> SessionAcknowledgement
+
+  /// Takes back the live messages after `seq`; they stay, as `undone`. Returns how many.
+  @discardableResult
+  func rewind(_ id: String, after seq: Int64) async throws -> Int
+
+  /// Gives a session a title; one that is taken gets a number, “Title (2)”. A title of the user's is only
+  /// replaced by the user. Returns the title it has now.
+  @discardableResult
+  func rename(_ id: String, to title: String, from: TitleSource) async throws -> String
+
+  /// Marks a session as ended; doing it again changes nothing.
+  func end(_ id: String, reason: String, failed: Bool) async throws
+
+  /// Puts a session away, or back.
+  func archive(_ id: String, _ isArchived: Bool) async throws
+
+  /// Deletes a session with the sub-agents below it, in one step; its forks and continuations go on under its
+  /// parent. What it cost stays in its ancestors' totals. Returns how many sessions went.
+  @discardableResult
+  func delete(_ id: String) async throws -> Int
+
+  /// What the store holds and what it refused; waits for nothing.
+  func status() async -> SessionStoreStatus
+
+  /// Refuses further work, lands what it can, and lets go of its files.
+  func close() async
+}
+
+extension SessionStore {
+  /// Appends one message.
+  @discardableResult
+  public func append(_ message: NewMessage, to session: String) async throws -> MessageAcknowledgement {
+    let all = try await append([message], to: session)
+    return all[0]
+  }
+
+  /// The live messages of a session.
+  public func transcript(of id: String) async throws -> SessionTranscript {
+    try await transcript(of: id, states: [.live])
+  }
+}
+
+/// Who gave a title.
+public enum TitleSource: String, Sendable, Hashable, Codable, CaseIterable {
+  /// A person.
+  case user
+  /// A model.
+  case model
+  /// An import.
+  case imported = "import"
+  /// The first message.
+  case derived
+}
+
+/// Which sessions are wanted; what is nil does not matter.
+public struct SessionFilter: Sendable, Hashable {
+  /// Only these; any number.
+  public var ids: [String]?
+  /// Only those of this program.
+  public var source: String?
+  /// Only those that came directly from this one, by its whole id.
+  public var parent: String?
+  /// Only those put away, or only those not.
+  public var archived: Bool?
+  /// At most so many.
+  public var limit: Int?
+
+  /// A filter that lets every session through.
+  public init() {}
+}
+
+/// Sessions, and the rows that could not be read.
+public struct SessionList: Sendable, Hashable {
+  /// The sessions.
+  public var sessions: [SessionRecord] = []
+  /// What could not be read.
+  public var faults: [RowFault] = []
+}
+
+/// A session with its messages, and the rows that could not be read.
+public struct SessionTranscript: Sendable, Hashable {
+  /// The session.
+  public var session: SessionRecord
+  /// Its messages, in order.
+  public var messages: [MessageRecord] = []
+  /// What could not be read.
+  public var faults: [RowFault] = []
+}
