@@ -61,7 +61,8 @@
       return CommandLineText.brief(words.isEmpty ? [name.filter { $0 != "\n" }] : words)
     }
 
-    private static func names(in directory: String) -> [String] {
+    /// The names in a directory, without those that begin with a dot.
+    static func names(in directory: String) -> [String] {
       guard let stream = unsafe opendir(directory) else { return [] }
       defer { unsafe closedir(stream) }
       var names: [String] = []
