@@ -18,7 +18,9 @@ struct Holdfast: AsyncParsableCommand {
       Data lives in ~/.holdfast, or where --home or HOLDFAST_HOME says.
       """,
     version: Version.text,
-    subcommands: [Serve.self, Status.self, Usage.self, TortureCommand.self, TorturePeerCommand.self])
+    subcommands: [
+      Serve.self, Status.self, Usage.self, DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
+    ])
 
   static func main() async {
     // A reader that has gone away is no error of ours: writes say so, and the tool leaves quietly.
