@@ -29,7 +29,7 @@ import Testing
 
   @Test func theVerdictsAreThoseOfTheContract() {
     #expect(
-      Set(Diagnosis.Verdict.allCases.map(\.rawValue)) == [
+      Set(FileVerdict.allCases.map(\.rawValue)) == [
         "healthy", "fresh", "busy", "hot-journal", "wal-orphan", "zeroed", "not-a-database", "truncated",
         "damaged", "index-damaged", "unreadable", "newer-schema",
       ])

@@ -2,12 +2,6 @@
 
 import GRDB
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// What SQLite's own check says of a database, sorted by what is hit.
 struct DamageReport: Hashable, Sendable {
   /// Indexes that do not fit their tables; rebuilt from them, they do.
@@ -45,7 +39,7 @@ struct DamageReport: Hashable, Sendable {
   /// The index a line of the check names at its end; the phrases of `pragma.c`.
   static func indexNamed(in line: String) -> String? {
     for phrase in [" missing from index ", "wrong # of entries in index ", "non-unique entry in index "] {
-      guard let at = line.range(of: phrase) else { continue }
+      guard let at = line.firstRange(of: phrase) else { continue }
       return String(line[at.upperBound...])
     }
     return nil

@@ -46,7 +46,7 @@ package struct Diagnosis: Hashable, Sendable, Codable {
   /// The database's canonical path.
   package var path: String
   /// The verdict, as in `hot-journal`.
-  package var verdict: Verdict
+  package var verdict: FileVerdict
   /// The SQLite this program is linked with.
   package var sqliteVersion: String
   /// Whether that SQLite can lose committed rows when a WAL is restarted during a checkpoint (row B12).
@@ -65,18 +65,8 @@ package struct Diagnosis: Hashable, Sendable, Codable {
   /// What was found, the gravest first.
   package var findings: [Finding]
 
-  /// What the file is.
-  package enum Verdict: String, Hashable, Sendable, Codable, CaseIterable {
-    case healthy, fresh, busy, zeroed, truncated, damaged, unreadable
-    case hotJournal = "hot-journal"
-    case walOrphan = "wal-orphan"
-    case notADatabase = "not-a-database"
-    case indexDamaged = "index-damaged"
-    case newerSchema = "newer-schema"
-  }
-
   /// A diagnosis without findings.
-  package init(path: String, verdict: Verdict) {
+  package init(path: String, verdict: FileVerdict) {
     self.path = path
     self.verdict = verdict
     sqliteVersion = SQLiteRelease.linked.description

@@ -86,7 +86,12 @@ package enum Doctor {
     diagnosis.holders = users.processes
     diagnosis.walBytes = input.walBytes
     #if os(Linux)
-      diagnosis.filesystem = MountTable.type(of: path)
+      let mounts = String(decoding: ProcFile.bytes("/proc/self/mountinfo"), as: UTF8.self)
+      let filesystem = Filesystem.find(path, inMountTable: mounts)
+      diagnosis.filesystem = filesystem?.type
+      let mayHaveWAL = filesystem?.isCoherent ?? true
+    #else
+      let mayHaveWAL = true
     #endif
     if users.hasInvisibleHolder {
       diagnosis.findings.append(
@@ -127,7 +132,15 @@ package enum Doctor {
         remedy: "Run this as the file's owner, or give this user the right to read it.")
       return (diagnosis, false)
     }
-    return (diagnosis, diagnosis.judge(header: header, input, users))
+    let isReadable = diagnosis.judge(header: header, input, users)
+    if diagnosis.journalMode == "wal", !mayHaveWAL {
+      diagnosis.findings.append(
+        .init(
+          "wal-on-shared-filesystem", .warning,
+          "The file is in WAL mode on a filesystem (\(diagnosis.filesystem ?? "unknown")) on which WAL is not known to work.",
+          remedy: "Move it to a local disk, or have its program use a rollback journal."))
+    }
+    return (diagnosis, isReadable)
   }
 }
 
@@ -262,7 +275,8 @@ extension Diagnosis {
   }
 
   fileprivate mutating func settle(
-    _ verdict: Verdict, _ code: String, _ message: String, severity: Finding.Severity = .error, remedy: String
+    _ verdict: FileVerdict, _ code: String, _ message: String, severity: Finding.Severity = .error,
+    remedy: String
   ) {
     self.verdict = verdict
     findings.append(Finding(code, severity, message, remedy: remedy))

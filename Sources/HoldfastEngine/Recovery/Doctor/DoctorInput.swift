@@ -83,11 +83,9 @@ struct DoctorInput {
   /// means all up to the file's end (<https://www.sqlite.org/fileformat.html#the_rollback_journal>).
   var journalHoldsPages: Bool {
     guard let stamp = stamps["-journal"], stamp.isRegular,
-      let header = bytes(of: "-journal", count: 28), header.count == 28,
-      header.prefix(8) == [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
+      let bytes = bytes(of: "-journal", count: 28), let header = JournalHeader(bytes: bytes)
     else { return false }
-    let pages = Self.word(header, 8)
-    return pages != 0 && stamp.size > Int64(Self.word(header, 20))
+    return header.pageCount != 0 && stamp.size > Int64(header.sectorSize)
   }
 
   /// A big-endian word of a header.

@@ -36,7 +36,7 @@ final class PrivateCopy {
       try? FileManager.default.removeItem(atPath: directory)
       throw StoreError(
         .io,
-        "\(input.path.fileName) could not be copied to \(place) to be looked at: \(error.localizedDescription).",
+        "\(input.path.fileName) could not be copied to \(place) to be looked at: \(error).",
         path: input.path, underlying: error)
     }
     guard DoctorInput(path: input.path).stamps == input.stamps else {
