@@ -93,7 +93,7 @@ public struct SampleDatabase: Hashable, Sendable {
     CREATE TABLE event(kind TEXT, payload BLOB, at INTEGER);
     CREATE INDEX event_at ON event(at) WHERE at % 2 = 0;
     CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-    CREATE TABLE strict_row(id INTEGER PRIMARY KEY AUTOINCREMENT, x INTEGER, y ANY, z AS (x + 1)) STRICT;
+    CREATE TABLE strict_row(id INTEGER PRIMARY KEY AUTOINCREMENT, x INTEGER, y ANY, z INTEGER AS (x + 1)) STRICT;
     CREATE VIEW titles AS SELECT title FROM note;
     CREATE TRIGGER note_log AFTER DELETE ON note BEGIN INSERT INTO event(kind) VALUES ('deleted'); END;
     CREATE VIRTUAL TABLE note_text USING fts5(title, body, content = 'note', content_rowid = 'id');

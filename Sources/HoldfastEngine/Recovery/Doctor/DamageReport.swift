@@ -12,20 +12,22 @@ struct DamageReport: Hashable, Sendable {
   var isSound: Bool { indexes.isEmpty && lines.isEmpty }
 
   /// Runs the full check, which reads every page and compares every index with its table.
-  init(of db: Database) throws {
-    let found: [String]
+  ///
+  /// - Parameter pages: the same database's pages, to tell which of them an index has; nil where only SQLite
+  ///   may read it, and then damage to an index's pages counts as damage to the file.
+  init(of db: Database, pages: PageFile? = nil) throws {
+    var found: [String]
     do {
       found = try String.fetchAll(db, sql: "PRAGMA integrity_check(200)")
-    } catch let error as DatabaseError {
-      switch ResultClass(extendedCode: error.extendedResultCode.rawValue) {
-      case .damagedFile, .damagedIndex, .notADatabase:
-        lines = [error.message ?? "result code \(error.extendedResultCode.rawValue)"]
-        return
-      default: throw error
-      }
+    } catch let error as DatabaseError where Self.isDamage(error) {
+      // Comparing an index with its table stops at a page that makes no sense. The quick check compares
+      // nothing, so it reaches the end if the tables can be read, and says which pages are wrong.
+      let text = error.message ?? "result code \(error.extendedResultCode.rawValue)"
+      found = (try? String.fetchAll(db, sql: "PRAGMA quick_check(200)")) ?? [text]
+      if found == ["ok"] { found = [text] }
     }
     guard found != ["ok"] else { return }
-    let owners = (try? IndexPages(of: db)) ?? IndexPages()
+    let owners = pages.flatMap { try? IndexPages(of: db, $0) } ?? IndexPages()
     for line in found.flatMap({ $0.split(separator: "\n").map(String.init) })
     where !line.hasPrefix("*** in database") {
       if let index = Self.indexNamed(in: line) ?? owners.owner(of: line) {
@@ -36,6 +38,13 @@ struct DamageReport: Hashable, Sendable {
     }
   }
 
+  private static func isDamage(_ error: DatabaseError) -> Bool {
+    switch ResultClass(extendedCode: error.extendedResultCode.rawValue) {
+    case .damagedFile, .damagedIndex, .notADatabase: true
+    default: false
+    }
+  }
+
   /// The index a line of the check names at its end; the phrases of `pragma.c`.
   static func indexNamed(in line: String) -> String? {
     for phrase in [" missing from index ", "wrong # of entries in index ", "non-unique entry in index "] {
@@ -43,41 +52,5 @@ struct DamageReport: Hashable, Sendable {
       return String(line[at.upperBound...])
     }
     return nil
-  }
-}
-
-/// Which pages belong to which index, found by walking the trees from their roots.
-struct IndexPages {
-  private var names: [UInt32: String] = [:]
-
-  init() {}
-
-  /// Walks through what SQLite has of the file's pages; a page that makes no sense ends its branch.
-  init(of db: Database) throws {
-    for row in try Row.fetchAll(db, sql: "SELECT name, rootpage FROM sqlite_schema WHERE type = 'index'") {
-      guard let name = row["name"] as String?, let root = row["rootpage"] as Int64? else { continue }
-      if let root = UInt32(exactly: root) { names[root] = name }
-    }
-    // Only the roots are known without page access; dbstat, where the library has it, knows the rest.
-    let known = Set(names.values)
-    if let rows = try? Row.fetchCursor(db, sql: "SELECT name, pageno FROM dbstat") {
-      while let row = try? rows.next() {
-        guard let name = row["name"] as String?, known.contains(name), let page = row["pageno"] as Int64?,
-          let number = UInt32(exactly: page)
-        else { continue }
-        names[number] = name
-      }
-    }
-  }
-
-  /// The index all pages of a line belong to; the line is SQLite's, as in `On tree page 7 cell 3: …`.
-  func owner(of line: String) -> String? {
-    let words = line.split { " :,".contains($0) }
-    var pages: [UInt32] = []
-    for (word, next) in zip(words, words.dropFirst()) where ["page", "Page", "Tree"].contains(word) {
-      if let number = UInt32(next) { pages.append(number) }
-    }
-    let owners = Set(pages.map { names[$0] })
-    return owners.count == 1 ? owners.first! : nil
   }
 }

@@ -72,7 +72,11 @@ package enum Doctor {
       do {
         let queue = try DatabaseQueue(path: copy.path)
         defer { try? queue.close() }
-        return try queue.inDatabase { db in try DamageReport(of: db) }
+        return try queue.inDatabase { db in
+          // What the copy's -wal has goes into the copy, so that its pages are all in one file.
+          try? db.execute(sql: "PRAGMA journal_mode = DELETE")
+          return try DamageReport(of: db, pages: PageFile(copy.path))
+        }
       } catch let error as DatabaseError {
         throw StoreError(error, path: path, doing: "Reading")
       }
