@@ -46,12 +46,14 @@ struct Generation: Equatable {
 /// what only its descriptors still reach) from the later ones (somebody saved it already: what they have
 /// not acknowledged is done again, the rest is in the file).
 extension WriteLane {
-  private static let recordOffset: Int64 = 64
-  private static let magic: UInt64 = 0x4846_4745_4e31  // "HFGEN1"
+  /// Where the record begins in the lane's file.
+  static let recordOffset: Int64 = 64
+  /// What a record begins with.
+  static let recordMagic: UInt64 = 0x4846_4745_4e31  // "HFGEN1"
 
   var recordedGeneration: Generation? {
     let words = file.read(words: 7, at: Self.recordOffset)
-    guard words.count == 7, words[0] == Self.magic else { return nil }
+    guard words.count == 7, words[0] == Self.recordMagic else { return nil }
     func identity(_ at: Int) -> FileIdentity? {
       words[at + 1] == 0 ? nil : FileIdentity(device: words[at], inode: words[at + 1])
     }
@@ -59,7 +61,7 @@ extension WriteLane {
   }
 
   func record(_ generation: Generation) {
-    var words: [UInt64] = [Self.magic]
+    var words: [UInt64] = [Self.recordMagic]
     for identity in [generation.database, generation.wal, generation.sharedMemory] {
       words += [identity?.device ?? 0, identity?.inode ?? 0]
     }

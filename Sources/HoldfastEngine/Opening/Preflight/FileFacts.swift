@@ -14,8 +14,11 @@ package struct FileFacts: Hashable, Sendable {
     package var mode: UInt16 = 0o600
     /// The user id.
     package var owner: UInt32 = 0
+    /// Whether this process may read it.
     package var isReadable = true
+    /// Whether this process may write to it.
     package var isWritable = true
+    /// When its contents were last changed.
     package var modified = UnixTime(nanoseconds: 0)
 
     /// A regular file that may be read and written, of so many bytes.
@@ -26,8 +29,11 @@ package struct FileFacts: Hashable, Sendable {
   package var path: String
   /// The database; nil when there is no such name, as with the others.
   package var database: Entry?
+  /// The -wal.
   package var wal: Entry?
+  /// The -shm.
   package var sharedMemory: Entry?
+  /// The -journal.
   package var journal: Entry?
   /// The first bytes of the database, 100 at most.
   package var header: [UInt8] = []
@@ -37,6 +43,9 @@ package struct FileFacts: Hashable, Sendable {
   package var walFrames: WALSummary?
   /// nil when there is no journal or its magic is wrong.
   package var journalHeader: JournalHeader?
+  /// The journal's first byte, by which SQLite tells a journal that counts; nil when there is none.
+  package var journalFirstByte: UInt8?
+  /// Whether files can be made and removed beside the database, as a rollback needs.
   package var directoryIsWritable = true
   /// nil when the mount table does not say.
   package var filesystem: Filesystem?
@@ -56,12 +65,17 @@ package struct WALSummary: Hashable, Sendable {
   package var pageCount: UInt32
   /// Whether page 1 is among them.
   package var hasFirstPage: Bool
+  /// The numbers of the pages they hold.
+  package var pages: Set<UInt32>
 
   /// Makes a summary.
-  package init(committedFrames: Int, pageCount: UInt32, hasFirstPage: Bool) {
+  package init(
+    committedFrames: Int, pageCount: UInt32, hasFirstPage: Bool, pages: Set<UInt32> = []
+  ) {
     self.committedFrames = committedFrames
     self.pageCount = pageCount
     self.hasFirstPage = hasFirstPage
+    self.pages = pages
   }
 }
 

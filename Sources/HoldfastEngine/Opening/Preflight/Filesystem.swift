@@ -23,6 +23,18 @@ package struct Filesystem: Hashable, Sendable {
     self.mountPoint = mountPoint
   }
 
+  /// The filesystem a canonical path is on.
+  /// - Parameter mountTable: what to look it up in; nil for the kernel's table for this process.
+  /// - Returns: nil when the table does not say, or there is none (elsewhere than on Linux).
+  package static func of(_ path: String, mountTable: String? = nil) -> Filesystem? {
+    #if os(Linux)
+      let table = mountTable ?? String(decoding: ProcFile.bytes("/proc/self/mountinfo"), as: UTF8.self)
+    #else
+      let table = mountTable ?? ""
+    #endif
+    return find(path, inMountTable: table)
+  }
+
   /// Finds a canonical path in a mount table of proc_pid_mountinfo(5): the longest mount point that is the
   /// path or above it, and of several at one place the last, which hides the others.
   /// - Returns: nil when no mount holds the path.
