@@ -18,6 +18,9 @@ enum EngineScenario: String, CaseIterable {
   case openFresh
   /// Commits in a rollback-journal file through plain SQLite, again and again without a pause.
   case commitFast
+  /// Changes the row 'old' of the table `note` in a rollback-journal file and adds `count` large rows, with a
+  /// cache that holds two pages; stands at the gate `inside` before the commit; tells `written` after it.
+  case spill
   /// Mints numbers, claims jobs and appends at the gate `round`, for each of `count` rounds.
   case race
   /// Forks without exec; tells what the child's use of the inherited handle came to, then goes on using it.
@@ -48,6 +51,14 @@ enum EngineScenario: String, CaseIterable {
       for number in settings.numbers {
         try connection.run("INSERT INTO number(value) VALUES (\(number))")
       }
+    case .spill:
+      let connection = try ForeignConnection(settings.required(settings.database, "database"))
+      await link.reach("start")
+      try connection.run("PRAGMA cache_size = 2; BEGIN IMMEDIATE; UPDATE note SET text = 'new' WHERE id = 1")
+      for _ in settings.numbers { try connection.run("INSERT INTO note(text) VALUES (hex(zeroblob(2000)))") }
+      await link.reach("inside")
+      try connection.run("COMMIT")
+      link.tell("written")
     case .race: try await race(settings, link)
     case .forkWithFile:
       let file = try await settings.open()

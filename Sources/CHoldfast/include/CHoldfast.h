@@ -35,6 +35,10 @@ int chf_has_moved(sqlite3 *db, int *moved);
 /// code, SQLITE_ERROR when it did not take.
 int chf_defend(sqlite3 *db);
 
+/// pidfd_open(2): a descriptor that becomes readable when the process ends. Returns it, or an errno value
+/// negated; -ENOSYS where there is no such call.
+int chf_pidfd_open(int32_t pid);
+
 /// Names the calling thread for debuggers and `top -H`; the name is cut to 15 bytes.
 void chf_name_thread(const char *name);
 
