@@ -58,7 +58,7 @@ struct Failure: Error {
 
   private static func code(of code: StoreError.Code) -> Int32 {
     switch code {
-    case .deadline, .refused, .replaced, .cancelled: ExitStatus.tryAgain
+    case .deadline, .refused, .replaced, .cancelled, .transient: ExitStatus.tryAgain
     case .damaged, .damagedIndex, .notADatabase, .newerSchema: ExitStatus.dataError
     case .permission, .readOnly: ExitStatus.permission
     case .cannotOpen: ExitStatus.cannotCreate

@@ -13,13 +13,15 @@ struct Holdfast: AsyncParsableCommand {
         holdfast serve                    proxy, API and page on port 4141
         holdfast usage report --by model  what the last 7 days cost
         holdfast status                   daemon, files, what waits to be written
+        holdfast backup                   copies that were checked, in ~/.holdfast/backups
         holdfast torture                  prove on this machine that nothing is lost
 
       Data lives in ~/.holdfast, or where --home or HOLDFAST_HOME says.
       """,
     version: Version.text,
     subcommands: [
-      Serve.self, Status.self, Usage.self, DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
+      Serve.self, Status.self, Usage.self, BackupCommand.self, RestoreCommand.self, VerifyCommand.self,
+      DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
     ])
 
   static func main() async {

@@ -40,20 +40,38 @@ struct Home: Sendable {
   /// The directory named on the command line, or by the environment, or the usual one.
   init(_ given: String?) {
     let environment = Process.environment
-    var text = given ?? environment["HOLDFAST_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "~/.holdfast"
+    path = Self.absolute(
+      given ?? environment["HOLDFAST_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "~/.holdfast")
+  }
+
+  /// A path as given on a command line, absolute and without a trailing slash.
+  static func absolute(_ given: String) -> String {
+    var text = given
     if text == "~" || text.hasPrefix("~/") {
-      text = (environment["HOME"] ?? "") + text.dropFirst()
+      text = (Process.environment["HOME"] ?? "") + text.dropFirst()
     }
     if !text.hasPrefix("/") { text = FileManager.default.currentDirectoryPath + "/" + text }
     while text.count > 1, text.hasSuffix("/") { text.removeLast() }
-    path = text
+    return text
   }
 
-  /// Whether it is there.
-  var exists: Bool {
+  /// Where its backups go.
+  var backups: String { path + "/backups" }
+
+  /// The databases that lie in it, by name.
+  var databases: [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+      .filter { $0.hasSuffix(".db") && !$0.hasPrefix(".") }.map { path + "/" + $0 }
+  }
+
+  /// Whether there is a file of that name.
+  static func exists(_ path: String) -> Bool {
     var found = stat()
     return unsafe stat(path, &found) == 0
   }
+
+  /// Whether it is there.
+  var exists: Bool { Self.exists(path) }
 
   /// Whether dead processes may have left rows that have not landed: there are files in the spool.
   var hasSpooledFiles: Bool {

@@ -78,6 +78,9 @@ struct KernelLock: Equatable {
     self.end = Int64(fields[7])
   }
 
+  /// What the lock of the lane's turn is called.
+  static let nameOfTurn = "the turn to write"
+
   func covers(_ byte: Int64) -> Bool {
     start <= byte && (end.map { byte <= $0 } ?? true)
   }
@@ -109,7 +112,7 @@ enum LockedFile: CaseIterable {
       return nil
     case .lane:
       guard lock.mode == .write else { return nil }
-      if lock.covers(WriteLane.turn) { return "the turn to write" }
+      if lock.covers(WriteLane.turn) { return KernelLock.nameOfTurn }
       return lock.start >= WriteLane.firstTicket ? "the head of the write queue" : nil
     }
   }

@@ -37,6 +37,12 @@
       names(in: "/proc/self/fd").compactMap { Int32($0) }
     }
 
+    /// The files a process has open, by identity; empty when it is gone or another user's.
+    static func filesOpen(inProcess pid: Int32) -> Set<FileIdentity> {
+      // stat(2) of such a name is that of the open file, whatever its path stands for by now.
+      Set(names(in: "/proc/\(pid)/fd").compactMap { FileIdentity(path: "/proc/\(pid)/fd/\($0)") })
+    }
+
     /// The `lock:` lines of every file a process has open.
     static func lockLines(ofProcess pid: Int32) -> [Substring] {
       names(in: "/proc/\(pid)/fdinfo").flatMap { name in
