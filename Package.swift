@@ -36,6 +36,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     // Heaps and deques in the engine's queues.
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    // SHA-256 of what is set aside and backed up.
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     // The gateway's data path: one event loop from the client to the upstream.
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     // TLS to the upstreams.
@@ -58,6 +60,7 @@ let package = Package(
       dependencies: [
         "CHoldfast", grdb, sqlite, logging,
         .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: house),
     .target(

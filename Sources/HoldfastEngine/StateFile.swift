@@ -37,8 +37,8 @@ public final class StateFile: Sendable {
   ///     with the same durability.
   ///   - migrations: GRDB's migrator; each migration is one transaction, run in the write queue so that of
   ///     many processes exactly one runs it. No migrations leave the schema alone.
-  /// - Throws: ``StoreError``: `notADatabase`, `damaged`, `newerSchema`, `permission`, `cannotOpen`,
-  ///   `deadline` with the holders, `setting`; `wrongProcess` in a forked child whose parent has used state
+  /// - Throws: ``StoreError``: `notADatabase` or `damaged`, and then the message says where the files were set
+  ///   aside to; `missing` when a store was here and is gone; `newerSchema`, `permission`, `cannotOpen`, `deadline` with the holders, `setting`; `wrongProcess` in a forked child whose parent has used state
   ///   files: it must start another program (exec) first.
   public static func open(
     _ path: String, configuration: StateFileConfiguration = .init(), migrations: DatabaseMigrator = .init()

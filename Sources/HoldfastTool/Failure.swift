@@ -60,6 +60,7 @@ struct Failure: Error {
     switch code {
     case .deadline, .refused, .replaced, .cancelled, .transient: ExitStatus.tryAgain
     case .damaged, .damagedIndex, .notADatabase, .newerSchema: ExitStatus.dataError
+    case .missing: ExitStatus.noInput
     case .permission, .readOnly: ExitStatus.permission
     case .cannotOpen: ExitStatus.cannotCreate
     case .diskFull, .io: ExitStatus.ioError

@@ -158,7 +158,7 @@ def test_requests_go_on_when_the_database_is_deleted_and_health_says_so_G05(
     stream_requests(daemon, f"{model}-later", 50)
 
 
-def test_requests_go_on_beside_a_damaged_database_which_is_left_as_it_is_G05(
+def test_requests_go_on_without_a_damaged_database_which_is_set_aside_whole_G05_C06(
     home: Home, daemons: list[Daemon], upstream: FakeUpstream, model: str
 ) -> None:
     home.configure(providers=providers(upstream))
@@ -179,12 +179,15 @@ def test_requests_go_on_beside_a_damaged_database_which_is_left_as_it_is_G05(
     )
     assert status["health"] != "ok"
     assert any("usage.db" in finding["message"] for finding in status["findings"])
-    assert home.run("usage", "report", check=False).returncode == 65
+    assert home.run("usage", "report", check=False).returncode == 66
     daemon.terminate()
     # SQLite, let near such a file, would have removed the -wal that can save it.
-    assert (home.usage_db.read_bytes(), (home.path / "usage.db-wal").read_bytes()) == damaged
+    (aside,) = (home.path / "quarantine").iterdir()
+    assert ((aside / "usage.db").read_bytes(), (aside / "usage.db-wal").read_bytes()) == damaged
+    assert not home.usage_db.exists()
 
     home.usage_db.write_bytes(kept[0])
+    (home.path / "usage.db-wal").write_bytes(kept[1])
     daemons.append(daemon := home.serve())
     daemon.requests_of(f"{model}-before", 20)
     daemon.requests_of(f"{model}-after", 50)

@@ -11,7 +11,7 @@ public struct StoreError: Error, Sendable {
     enum Value: String, Sendable {
       case deadline, cancelled, closed, diskFull, damaged, damagedIndex, notADatabase, readOnly, permission
       case cannotOpen, constraint, newerSchema, io, misuse, refused, wrongProcess, setting, replaced,
-        transient, sql
+        missing, transient, sql
     }
     let value: Value
 
@@ -52,6 +52,8 @@ public struct StoreError: Error, Sendable {
     public static let setting = Code(value: .setting)
     /// The file at this path is no longer the one that was opened.
     public static let replaced = Code(value: .replaced)
+    /// A store was at this path and is gone; nothing was created in its place.
+    public static let missing = Code(value: .missing)
     /// Another program's file is in a state that passes by itself, or when that program next opens it.
     public static let transient = Code(value: .transient)
     /// Any other error of an SQL statement; see ``StoreError/underlying``.

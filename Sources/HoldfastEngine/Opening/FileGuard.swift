@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// The one descriptor the engine itself opens on a database, for as long as any connection to it lives.
 ///
 /// POSIX locks belong to (process, inode): closing *any* descriptor of the file drops all the locks SQLite
@@ -11,6 +19,8 @@ final class FileGuard: Sendable {
   /// SHARED_FIRST and SHARED_SIZE of SQLite's `os.h`.
   private static let sharedFirst: Int64 = 0x4000_0002
   private static let sharedSize: Int64 = 510
+  /// PENDING_BYTE: the first of all bytes SQLite locks in a database, RESERVED and SHARED follow it.
+  private static let pendingByte: Int64 = 0x4000_0000
 
   let file: LockFile
   let identity: FileIdentity
@@ -34,5 +44,21 @@ final class FileGuard: Sendable {
   /// - Returns: false while somebody has the file exclusively.
   func protectWAL() throws(StoreError) -> Bool {
     try file.tryLock(.shared, at: Self.sharedFirst, length: Self.sharedSize)
+  }
+
+  /// Keeps every program from the file, as SQLite's own EXCLUSIVE lock does, until the guard goes.
+  /// - Returns: false while somebody has it open in WAL mode or a transaction in any other.
+  func excludeOthers() throws(StoreError) -> Bool {
+    try file.tryLock(
+      .exclusive, at: Self.pendingByte, length: Self.sharedFirst - Self.pendingByte + Self.sharedSize)
+  }
+
+  /// Whether the file's first bytes, up to 64 KiB of them, are all NUL; false for an empty file.
+  var beginsWithZeros: Bool {
+    var bytes = [UInt8](repeating: 0, count: 64 << 10)
+    let count = unsafe bytes.withUnsafeMutableBytes {
+      unsafe pread(file.descriptor, $0.baseAddress, $0.count, 0)
+    }
+    return count > 0 && bytes[..<count].allSatisfy { $0 == 0 }
   }
 }

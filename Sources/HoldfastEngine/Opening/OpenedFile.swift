@@ -31,14 +31,9 @@ final class OpenedFile {
     path: String, lane: WriteLane, configuration: StateFileConfiguration, migrations: [DatabaseMigrator],
     patience: BusyPatience, deadline: ContinuousClock.Instant, replacing earlier: FileGuard? = nil
   ) throws {
-    let fileGuard: FileGuard
-    if let earlier, earlier.isInPlace {
-      fileGuard = earlier
-    } else {
-      fileGuard = try FileGuard(databasePath: path, creates: earlier == nil)
-    }
+    let fileGuard = try Admission(path: path, lane: lane, isDisposable: configuration.isDisposable)
+      .admit(replacing: earlier)
     let header = fileGuard.header
-    try Self.judge(header, path: path)
     patience.wait(until: deadline)
     do {
       let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
@@ -121,7 +116,14 @@ final class OpenedFile {
   ) throws -> OpenedFile? {
     // Its absence is seen here without creating it: the turn decides who does.
     guard FileIdentity(path: path) != nil else { return nil }
-    let fileGuard = try FileGuard(databasePath: path, creates: false)
+    let fileGuard: FileGuard
+    do throws(StoreError) {
+      fileGuard = try FileGuard(databasePath: path, creates: false)
+    } catch {
+      // Another opener may have set it aside this very moment.
+      if FileIdentity(path: path) == nil { return nil }
+      throw error
+    }
     guard fileGuard.header == .wal, let recorded = lane.recordedGeneration,
       recorded.breach(ofDatabaseAt: path) == nil
     else { return nil }
@@ -150,28 +152,6 @@ final class OpenedFile {
   func close() {
     // A connection that does not close cleanly has unfinalised statements; it goes with its last reference.
     try? database.close()
-  }
-
-  private static func judge(_ header: DatabaseHeader, path: String) throws(StoreError) {
-    let name = path.fileName
-    switch header {
-    case .wal, .rollback: return
-    case .empty:
-      guard let orphan = fileSize(path + "-wal"), orphan > 0 else { return }
-      throw StoreError(
-        .damaged,
-        """
-        \(name) is empty but \(name)-wal beside it holds \(orphan) bytes, so the database was truncated: keep both \
-        files as they are and run `holdfast doctor` on it.
-        """, path: path)
-    case .foreign:
-      throw StoreError(
-        .notADatabase,
-        """
-        \(name) does not begin like an SQLite database, so it was not opened and nothing was changed: keep it and \
-        its -wal as they are and run `holdfast doctor` on it.
-        """, path: path)
-    }
   }
 
   /// How long a file in rollback mode is asked for exclusively before it is used as it is.

@@ -22,11 +22,14 @@ public struct StateFileConfiguration: Hashable, Sendable {
   public var checkpointPages: Int
   /// The size in bytes to which SQLite cuts the WAL back after it was reset.
   public var walSizeLimit: Int
+  /// Whether the file holds only what can be made again, as a search index does: one that is gone is begun
+  /// anew, where any other is refused.
+  public var isDisposable: Bool
 
   /// The defaults: power-safe, 60 s of patience, 4 readers, checkpoints from 1,000 pages.
   public init(
     durability: Durability = .power, patience: Duration = .seconds(60), maximumReaders: Int = 4,
-    checkpointPages: Int = 1000, walSizeLimit: Int = 16 << 20
+    checkpointPages: Int = 1000, walSizeLimit: Int = 16 << 20, isDisposable: Bool = false
   ) {
     precondition(maximumReaders > 0, "a state file needs at least one reader")
     precondition(checkpointPages > 0, "a checkpoint needs a size of at least one page")
@@ -35,5 +38,6 @@ public struct StateFileConfiguration: Hashable, Sendable {
     self.maximumReaders = maximumReaders
     self.checkpointPages = checkpointPages
     self.walSizeLimit = walSizeLimit
+    self.isDisposable = isDisposable
   }
 }
