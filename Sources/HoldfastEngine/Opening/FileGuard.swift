@@ -46,11 +46,17 @@ final class FileGuard: Sendable {
     try file.tryLock(.shared, at: Self.sharedFirst, length: Self.sharedSize)
   }
 
-  /// Keeps every program from the file, as SQLite's own EXCLUSIVE lock does, until the guard goes.
+  /// Keeps every program from the file, as SQLite's own EXCLUSIVE lock does, until ``admitOthers()``.
   /// - Returns: false while somebody has it open in WAL mode or a transaction in any other.
   func excludeOthers() throws(StoreError) -> Bool {
     try file.tryLock(
       .exclusive, at: Self.pendingByte, length: Self.sharedFirst - Self.pendingByte + Self.sharedSize)
+  }
+
+  /// Ends ``excludeOthers()``. Closing the file is not enough: a child this process is just starting has its
+  /// descriptors until it runs its own program, and an OFD lock lives as long as any of them.
+  func admitOthers() {
+    file.unlock(at: Self.pendingByte, length: Self.sharedFirst - Self.pendingByte + Self.sharedSize)
   }
 
   /// Whether the file's first bytes, up to 64 KiB of them, are all NUL; false for an empty file.

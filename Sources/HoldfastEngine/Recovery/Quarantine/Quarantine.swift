@@ -48,7 +48,7 @@ package enum Quarantine {
     lane: WriteLane, step: (Step) throws -> Void = { _ in }
   ) throws -> QuarantineEntry {
     let exclusion = try exclude(path, lane: lane)
-    defer { withExtendedLifetime(exclusion) {} }
+    defer { exclusion?.admitOthers() }
     let parent = directory ?? Self.directory(besideDatabaseAt: path)
     let time = UnixTime.now()
     let files = try QuarantineFiles.names(of: path).compactMap { name -> QuarantineManifest.File? in
@@ -85,7 +85,7 @@ package enum Quarantine {
     }
     guard !begun.isEmpty else { return [] }
     let exclusion = try exclude(path, lane: lane)
-    defer { withExtendedLifetime(exclusion) {} }
+    defer { exclusion?.admitOthers() }
     return try begun.sorted().compactMap { name in
       let staging = parent + "/" + name
       guard let manifest = QuarantineFiles.manifest(in: staging) else {
@@ -154,7 +154,7 @@ package enum Quarantine {
     return QuarantineEntry(directory: directory, manifest: manifest)
   }
 
-  /// Keeps every other program from the files for as long as the guard lives; nil when there is no database.
+  /// Keeps every other program from the files until they are admitted again; nil when there is no database.
   private static func exclude(_ path: String, lane: WriteLane) throws(StoreError) -> FileGuard? {
     let fileGuard = FileIdentity(path: path) == nil ? nil : try FileGuard(databasePath: path, creates: false)
     // Every connection in WAL mode, and every transaction in any other, is in the way of this lock. Without
