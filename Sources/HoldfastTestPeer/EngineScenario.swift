@@ -30,6 +30,9 @@ enum EngineScenario: String, CaseIterable {
   case fewDescriptors
   /// Opens, uses and closes the database over and over; tells how many threads and descriptors were left.
   case openAndClose
+  /// Brings the database to the second version of ``RebuildingMigrations``; stands at the gate `statement`
+  /// before each statement of it and once after the last.
+  case migrate
 
   func run(_ settings: PeerSettings, _ link: PeerLink) async throws {
     switch self {
@@ -71,6 +74,11 @@ enum EngineScenario: String, CaseIterable {
       await file.close()
     case .fewDescriptors: try await useManyFiles(settings, link)
     case .openAndClose: try await openAndClose(settings, link)
+    case .migrate:
+      let file = try await StateFile.open(
+        settings.required(settings.database, "database"),
+        migrations: RebuildingMigrations.new { _ in link.reachBlocking("statement") })
+      await file.close()
     }
   }
 }

@@ -89,7 +89,7 @@ final class ChangeFeed: Sendable {
   }
 
   private func run(_ ready: () -> Void) {
-    let directory = String(path.dropLast(path.fileName.utf8.count))
+    let directory = String(path.dropLast(path.fileName.count))
     let name = path.fileName
     let token = DirectoryWatch.content.subscribe(
       directory: directory, names: [name, name + "-wal", name + "-journal", name + "-lane"]

@@ -27,7 +27,7 @@ enum CanonicalPath {
     guard let name = parts.last, name != ".", name != "..", path.last != "/" else {
       throw StoreError(.cannotOpen, "\(path) is a directory's name; give the file's.", path: path)
     }
-    let parent = path.dropLast(name.utf8.count)
+    let parent = path.dropLast(name.count)
     guard let directory = resolve(parent.isEmpty ? "." : String(parent)) else {
       throw .opening(path, errno: errno)
     }

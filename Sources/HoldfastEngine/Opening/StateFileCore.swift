@@ -23,6 +23,7 @@ final class StateFileCore: Sendable {
   /// Opens the file, on the calling thread.
   init(path: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator) throws {
     let deadline = ContinuousClock.now + configuration.patience
+    try PlantedLink.refuse(at: path)
     let lane = try WriteLane(databasePath: path)
     let patience = BusyPatience()
     let opened = try Self.open(

@@ -186,7 +186,7 @@ final class Writer: ReadFallback {
   private func watchNames() -> DirectoryWatch.Token? {
     let name = path.fileName
     return DirectoryWatch.names.subscribe(
-      directory: String(path.dropLast(name.utf8.count)), names: [name, name + "-wal", name + "-shm"]
+      directory: String(path.dropLast(name.count)), names: [name, name + "-wal", name + "-shm"]
     ) { [weak self] in
       guard let self else { return }
       jobs.submit(LookJob(patience: configuration.patience))
