@@ -56,7 +56,7 @@ package enum Doctor {
         diagnosis.verdict = .busy
         diagnosis.findings.append(
           .init("busy", .warning, "\(error.message)", remedy: "Try again when its program is idle."))
-      } catch let error as StoreError where error.code == .damaged || error.code == .notADatabase {
+      } catch let error as StoreError where [.damaged, .notADatabase, .sql].contains(error.code) {
         diagnosis.add(damage: [error.message])
       }
     }
@@ -188,6 +188,13 @@ extension Diagnosis {
       settle(
         .newerSchema, "newer-format",
         "\(name) asks for version \(header[19]) of the file format; this SQLite knows 2.",
+        remedy: "Open it with a newer SQLite.")
+      return false
+    }
+    let schemaFormat = DoctorInput.word(header, 44)
+    guard schemaFormat <= 4 else {
+      settle(
+        .newerSchema, "newer-format", "\(name) asks for schema format \(schemaFormat); this SQLite knows 4.",
         remedy: "Open it with a newer SQLite.")
       return false
     }
