@@ -31,8 +31,8 @@ int chf_no_checkpoint_on_close(sqlite3 *db, int *is_set);
 /// names the file this connection has open.
 int chf_has_moved(sqlite3 *db, int *moved);
 
-/// sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, &out), for databases that may be hostile. Returns a result
-/// code, SQLITE_ERROR when it did not take.
+/// sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, &out), for databases that may be hostile. Returns a
+/// result code, SQLITE_ERROR when it did not take.
 int chf_defend(sqlite3 *db);
 
 /// pidfd_open(2): a descriptor that becomes readable when the process ends. Returns it, or an errno value

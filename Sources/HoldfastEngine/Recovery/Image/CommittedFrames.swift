@@ -2,7 +2,8 @@
 
 /// The frames of a -wal that are committed: salts and the chain of checksums hold up to the last commit.
 ///
-/// What SQLite's `walIndexRecover` finds. Source: <https://www.sqlite.org/fileformat.html#the_write_ahead_log>.
+/// What SQLite's `walIndexRecover` finds. Source:
+/// <https://www.sqlite.org/fileformat.html#the_write_ahead_log>.
 struct CommittedFrames: Sendable {
   static let headerSize = 32
   static let frameHeaderSize = 24

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The committed state of a set of files, as SQLite would see it after recovery: computed, with nothing written.
+/// The committed state of a set of files, as SQLite would see it after recovery: computed, with nothing
+/// written.
 ///
-/// The database's pages, with the original pages of a hot rollback journal laid back, overlaid by the committed
-/// frames of a -wal. Only where pages lie is kept in memory (eight bytes a page of the journal and the -wal); pages
-/// are read when asked for. A first page whose header SQLite would refuse is mended in memory as far as the rest
-/// of the files tells, and ``repairs`` says how.
+/// The database's pages, with the original pages of a hot rollback journal laid back, overlaid by the
+/// committed frames of a -wal. Only where pages lie is kept in memory (eight bytes a page of the journal and
+/// the -wal); pages are read when asked for. A first page whose header SQLite would refuse is mended in
+/// memory as far as the rest of the files tells, and ``repairs`` says how.
 ///
-/// Nobody may be writing the files: an image takes no lock. ``isCurrent`` tells afterwards whether somebody did.
-/// The descriptors are handled so that no lock of this process is dropped (``ImageFile``).
+/// Nobody may be writing the files: an image takes no lock. ``isCurrent`` tells afterwards whether somebody
+/// did. The descriptors are handled so that no lock of this process is dropped (``ImageFile``).
 package final class FileImage: PageSource {
   /// Where pages came from, other than the database itself.
   package struct Changes: Hashable, Sendable {
@@ -25,8 +26,8 @@ package final class FileImage: PageSource {
   /// The database's path as given.
   package let path: String
   package let pageSize: Int
-  /// From the last commit in the -wal, else from the journal, else from the file's size; a last page that is not
-  /// whole counts and is padded with zeros.
+  /// From the last commit in the -wal, else from the journal, else from the file's size; a last page that is
+  /// not whole counts and is padded with zeros.
   package let pageCount: UInt32
   /// What the (mended) header fixes.
   package let layout: PageLayout
@@ -41,14 +42,16 @@ package final class FileImage: PageSource {
   private let journal: JournaledPages?
   private let firstPage: [UInt8]
 
-  /// Reads the files' headers, checks every frame and journal record once, and mends page 1 if it must. Blocks.
+  /// Reads the files' headers, checks every frame and journal record once, and mends page 1 if it must.
+  /// Blocks.
   ///
   /// - Parameters:
   ///   - path: the database.
   ///   - wal: its -wal; nil, an absent or empty file and one without a valid header are the same.
   ///   - journal: its rollback journal; likewise, and one that is not hot counts for nothing. The caller has
   ///     made sure that its writer is dead.
-  ///   - descriptor: the database's, kept open by the caller for longer than the image lives; nil to open it here.
+  ///   - descriptor: the database's, kept open by the caller for longer than the image lives; nil to open it
+  ///     here.
   /// - Throws: ``StoreError`` with code `permission`, `cannotOpen` or `io`; never for what the files hold.
   package init(
     path: String, wal: String? = nil, journal: String? = nil, through descriptor: Int32? = nil

@@ -25,7 +25,8 @@ struct FirstPage {
     if layout.notedPages > pages.pageCount {
       notes.append(
         """
-        The header counts \(layout.notedPages) pages and there are \(pages.pageCount): the rest is taken for lost.
+        The header counts \(layout.notedPages) pages and there are \(pages.pageCount): the rest is taken for \
+        lost.
         """)
       page.setBigEndian32(pages.pageCount, at: 28)
       layout.notedPages = pages.pageCount
@@ -33,7 +34,8 @@ struct FirstPage {
     return FirstPage(bytes: page, layout: layout, isRebuilt: isRebuilt)
   }
 
-  /// Whether the fields that SQLite refuses a file for, beside those of ``PageLayout``, have values that exist.
+  /// Whether the fields that SQLite refuses a file for, beside those of ``PageLayout``, have values that
+  /// exist.
   private static func isSane(_ page: [UInt8], pageCount: UInt32) -> Bool {
     page.bigEndian32(44) <= 4 && page.bigEndian32(56) <= 3
   }
@@ -50,8 +52,8 @@ struct FirstPage {
       } else {
         notes.append(
           """
-          Page 1 was lost and was taken from an older frame of the -wal: what was created or dropped since then is \
-          not in its schema.
+          Page 1 was lost and was taken from an older frame of the -wal: what was created or dropped since \
+          then is not in its schema.
           """)
       }
       setPageCount(pages.pageCount, in: &page)
@@ -73,7 +75,8 @@ struct FirstPage {
       notes.append(
         """
         The header of page 1 was bad and was rebuilt (pages of \(size) bytes, \(encoding), \
-        \(root == 0 ? "no auto-vacuum" : "auto-vacuum")); user_version, application_id and the free list are lost.
+        \(root == 0 ? "no auto-vacuum" : "auto-vacuum")); user_version, application_id and the free \
+        list are lost.
         """)
     }
     guard !keepsSchema else { return header + damaged[100...] }
@@ -135,7 +138,8 @@ struct FirstPage {
     return page
   }
 
-  /// The largest root page by the pointer maps; 0 when page 2 is none, so that this is no auto-vacuum database.
+  /// The largest root page by the pointer maps; 0 when page 2 is none, so that this is no auto-vacuum
+  /// database.
   private static func largestRoot(_ pages: RawPages, usableSize: Int) throws(StoreError) -> UInt32 {
     let span = UInt32(usableSize / 5)
     var largest: UInt32 = 0

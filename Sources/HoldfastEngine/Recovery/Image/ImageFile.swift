@@ -139,8 +139,8 @@ final class ImageFile: Sendable {
         throw StoreError(
           .io,
           """
-          Reading \(path.fileName) failed at byte \(offset + Int64(done)) (\(reason)): check the disk and the \
-          kernel's log.
+          Reading \(path.fileName) failed at byte \(offset + Int64(done)) (\(reason)): check the disk and \
+          the kernel's log.
           """, path: path)
       }
       done += count

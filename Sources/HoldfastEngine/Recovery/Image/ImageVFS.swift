@@ -7,7 +7,8 @@ import GRDBSQLite
 /// Lets SQLite read a ``FileImage``: scans, `integrity_check` and the backup API work on it.
 ///
 /// A VFS (<https://www.sqlite.org/c3ref/vfs.html>) that serves an image's pages as an immutable database in
-/// rollback mode: SQLite takes no lock, looks for no journal and no -wal, and has no function here that writes.
+/// rollback mode: SQLite takes no lock, looks for no journal and no -wal, and has no function here that
+/// writes.
 package enum ImageVFS {
   static let name = "holdfast-image"
 
@@ -21,10 +22,10 @@ package enum ImageVFS {
 
   /// Opens a read-only connection to an image, which it keeps until it is closed.
   ///
-  /// The file may be hostile: the schema is not trusted, cells are checked, nothing is mapped, temporary data stays
-  /// in memory, and SQL can neither write, attach nor change what protects it.
-  /// - Throws: `DatabaseError`; ``StoreError`` with code `setting` when the SQLite library cannot be told to use
-  ///   this VFS (built without URI file names) or a setting did not take.
+  /// The file may be hostile: the schema is not trusted, cells are checked, nothing is mapped, temporary data
+  /// stays in memory, and SQL can neither write, attach nor change what protects it.
+  /// - Throws: `DatabaseError`; ``StoreError`` with code `setting` when the SQLite library cannot be told to
+  ///   use this VFS (built without URI file names) or a setting did not take.
   package static func open(_ image: FileImage) throws -> DatabaseQueue {
     try registration.get()
     let key = waiting.withLock { waiting in
@@ -40,15 +41,15 @@ package enum ImageVFS {
     // Old schemas have them, and a schema that does not parse shows none of its tables.
     configuration.acceptsDoubleQuotedStringLiterals = true
     configuration.foreignKeysEnabled = false
-    // GRDB has no argument for the VFS, so the name carries it. The name itself is ours, so there is nothing in it
-    // to escape (row C13).
+    // GRDB has no argument for the VFS, so the name carries it. The name itself is ours, so there is nothing
+    // in it to escape (row C13).
     let queue: DatabaseQueue
     do {
       queue = try DatabaseQueue(path: "file:\(key)?vfs=\(name)&immutable=1", configuration: configuration)
     } catch let error as DatabaseError where error.resultCode == .SQLITE_CANTOPEN {
       throw StoreError(
         .setting,
-        "The SQLite library does not open files by URI, so \(image.path.fileName) could not be examined with it.",
+        "The SQLite library does not open files by URI, so \(image.path.fileName) could not be examined.",
         path: image.path, underlying: error)
     }
     do {

@@ -7,8 +7,8 @@ import GRDBSQLite
   var base: sqlite3_file
   var image: Unmanaged<FileImage>?
 
-  /// The functions of every open image (<https://www.sqlite.org/c3ref/io_methods.html>). Those that would write
-  /// refuse.
+  /// The functions of every open image (<https://www.sqlite.org/c3ref/io_methods.html>). Those that would
+  /// write refuse.
   ///
   /// `nonisolated(unsafe)`: written once here, then only read, by SQLite.
   nonisolated(unsafe) static let methods: UnsafeMutablePointer<sqlite3_io_methods> = {

@@ -10,8 +10,9 @@
 
 /// The original pages in a hot rollback journal, found by the rules of SQLite's `pager_playback`.
 ///
-/// Source: <https://www.sqlite.org/fileformat.html#the_rollback_journal> and `pager.c` of SQLite 3.40.1. Whether
-/// the journal's writer lives is not asked here: only a journal nobody is writing is given to an image.
+/// Source: <https://www.sqlite.org/fileformat.html#the_rollback_journal> and `pager.c` of SQLite 3.40.1.
+/// Whether the journal's writer lives is not asked here: only a journal nobody is writing is given to an
+/// image.
 struct JournaledPages: Sendable {
   let file: ImageFile
   let pageSize: Int
@@ -23,8 +24,8 @@ struct JournaledPages: Sendable {
 
   /// Reads all segments.
   /// - Parameter databasePageSize: for the journals of old versions that note no page size.
-  /// - Returns: nil when the journal is not hot: no valid first header, or a super-journal that is gone, which
-  ///   says that the transaction was committed.
+  /// - Returns: nil when the journal is not hot: no valid first header, or a super-journal that is gone,
+  ///   which says that the transaction was committed.
   init?(_ file: ImageFile, databasePageSize: Int?) throws(StoreError) {
     let start = try file.bytes(at: 0, count: 28)
     guard let header = JournalHeader(bytes: start) else { return nil }
@@ -42,7 +43,8 @@ struct JournaledPages: Sendable {
 
   private mutating func scan(_ first: JournalHeader, sector: Int64) throws(StoreError) {
     let recordSize = Int64(pageSize) + 8
-    // The page whose bytes are the locks' (SQLite's PAGER_SJ_PGNO), which stands before the super-journal's name.
+    // The page whose bytes are the locks' (SQLite's PAGER_SJ_PGNO), which stands before the super-journal's
+    // name.
     let lockPage = UInt32(0x4000_0000 / pageSize) + 1
     var found: [UInt64] = []
     var place: UInt32 = 0

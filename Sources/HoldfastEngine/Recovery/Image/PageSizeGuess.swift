@@ -2,8 +2,9 @@
 
 /// Finds out the size of pages, and what is kept free at their ends, when no header tells.
 ///
-/// A node of a b-tree accounts for each of its bytes (pointers, cells, free blocks, fragments, the gap), which
-/// bytes that are cut at the wrong places do not: the size with the largest share of such nodes is right.
+/// A node of a b-tree accounts for each of its bytes (pointers, cells, free blocks, fragments, the gap),
+/// which bytes that are cut at the wrong places do not: the size with the largest share of such nodes is
+/// right.
 struct PageSizeGuess {
   let file: ImageFile
   /// The bad header's bytes, of which some may be whole.

@@ -33,7 +33,8 @@ package struct BytesPageSource: PageSource {
   }
 }
 
-/// What the header of page 1 fixes for the whole file. <https://www.sqlite.org/fileformat.html#the_database_header>
+/// What the header of page 1 fixes for the whole file.
+/// <https://www.sqlite.org/fileformat.html#the_database_header>
 package struct PageLayout: Hashable, Sendable {
   /// The encodings of text.
   package enum Encoding: UInt32, Sendable { case utf8 = 1, utf16LittleEndian, utf16BigEndian }

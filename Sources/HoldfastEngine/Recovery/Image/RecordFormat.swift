@@ -47,8 +47,8 @@ package enum RecordFormat {
   }
 
   /// The serial types of a record's header and the offset of its first value.
-  /// - Returns: nil when the header is not one: a length beyond the payload, an unknown type, more columns than
-  ///   SQLite's upper bound of 32,767.
+  /// - Returns: nil when the header is not one: a length beyond the payload, an unknown type, more columns
+  ///   than SQLite's upper bound of 32,767.
   package static func header(of payload: [UInt8]) -> (types: [Int64], bodyOffset: Int)? {
     guard let (size, first) = varint(payload, at: 0), size >= Int64(first), size <= Int64(payload.count)
     else {
@@ -68,9 +68,10 @@ package enum RecordFormat {
   }
 
   /// Decodes a record.
-  /// - Parameter partially: whether values that lie beyond the payload's end are left out, with those behind them,
-  ///   instead of the whole record being refused. For records whose overflow chain is cut.
-  /// - Returns: nil when the bytes are no record. Bytes behind the last value are not looked at, as by SQLite.
+  /// - Parameter partially: whether values that lie beyond the payload's end are left out, with those behind
+  ///   them, instead of the whole record being refused. For records whose overflow chain is cut.
+  /// - Returns: nil when the bytes are no record. Bytes behind the last value are not looked at, as by
+  ///   SQLite.
   package static func decode(_ payload: [UInt8], partially: Bool = false) -> [StoredValue]? {
     guard let (types, body) = header(of: payload) else { return nil }
     var values: [StoredValue] = []
