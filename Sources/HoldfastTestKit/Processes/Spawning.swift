@@ -55,15 +55,20 @@ func spawn(
     unsafe variables.forEach { unsafe free($0) }
   }
   var pid = pid_t()
-  let code = spawning.withLock { _ in
-    // What other code of this process left without the mark is not for a peer, whose descriptors and locks
-    // may be what a test counts.
-    for descriptor in 3..<Int32(1024) {
-      let flags = fcntl(descriptor, F_GETFD)
-      if flags >= 0, flags & FD_CLOEXEC == 0 { _ = fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) }
+  #if os(Linux)
+    // What other code of this process opened without the mark, at this very moment too, is not for a peer,
+    // whose descriptors and locks may be what a test counts.
+    unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+    let code = unsafe posix_spawn(&pid, arguments[0], &actions, &attributes, &words, &variables)
+  #else
+    let code = spawning.withLock { _ in
+      for descriptor in 3..<Int32(1024) {
+        let flags = fcntl(descriptor, F_GETFD)
+        if flags >= 0, flags & FD_CLOEXEC == 0 { _ = fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) }
+      }
+      return unsafe posix_spawn(&pid, arguments[0], &actions, &attributes, &words, &variables)
     }
-    return unsafe posix_spawn(&pid, arguments[0], &actions, &attributes, &words, &variables)
-  }
+  #endif
   guard code == 0 else {
     throw PeerProcess.Failure(description: "\(arguments[0]) could not be started (error \(code)).")
   }
