@@ -13,6 +13,16 @@
 #include <sys/syscall.h>
 #endif
 
+int chf_closes_from(posix_spawn_file_actions_t *actions, int first) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+  return posix_spawn_file_actions_addclosefrom_np(actions, first);
+#else
+  (void)actions;
+  (void)first;
+  return ENOSYS;
+#endif
+}
+
 int chf_pidfd_open(int32_t pid) {
 #if defined(__linux__) && defined(SYS_pidfd_open)
   long fd = syscall(SYS_pidfd_open, pid, 0);

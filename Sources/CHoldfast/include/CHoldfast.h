@@ -6,6 +6,7 @@
 #ifndef CHOLDFAST_H
 #define CHOLDFAST_H
 
+#include <spawn.h>
 #include <sqlite3.h>
 #include <stdint.h>
 
@@ -38,6 +39,10 @@ int chf_defend(sqlite3 *db);
 /// pidfd_open(2): a descriptor that becomes readable when the process ends. Returns it, or an errno value
 /// negated; -ENOSYS where there is no such call.
 int chf_pidfd_open(int32_t pid);
+
+/// posix_spawn_file_actions_addclosefrom_np(3): the new process gets no descriptor from `first` on. Returns 0
+/// or an errno value, ENOSYS where there is no such call (glibc before 2.34, other systems).
+int chf_closes_from(posix_spawn_file_actions_t *actions, int first);
 
 /// Names the calling thread for debuggers and `top -H`; the name is cut to 15 bytes.
 void chf_name_thread(const char *name);

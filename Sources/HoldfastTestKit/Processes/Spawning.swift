@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CHoldfast
 import Foundation
 import HoldfastEngine
 
@@ -55,20 +56,16 @@ func spawn(
     unsafe variables.forEach { unsafe free($0) }
   }
   var pid = pid_t()
-  #if os(Linux)
-    // What other code of this process opened without the mark, at this very moment too, is not for a peer,
-    // whose descriptors and locks may be what a test counts.
-    unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-    let code = unsafe posix_spawn(&pid, arguments[0], &actions, &attributes, &words, &variables)
-  #else
-    let code = spawning.withLock { _ in
-      for descriptor in 3..<Int32(1024) {
-        let flags = fcntl(descriptor, F_GETFD)
-        if flags >= 0, flags & FD_CLOEXEC == 0 { _ = fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) }
-      }
-      return unsafe posix_spawn(&pid, arguments[0], &actions, &attributes, &words, &variables)
+  // What other code of this process opened without the mark, at this very moment too, is not for a peer, whose
+  // descriptors and locks may be what a test counts. Marking is what can be done where the system cannot close.
+  let mustMark = unsafe chf_closes_from(&actions, 3) != 0
+  let code = spawning.withLock { _ in
+    for descriptor in 3..<Int32(mustMark ? 1024 : 3) {
+      let flags = fcntl(descriptor, F_GETFD)
+      if flags >= 0, flags & FD_CLOEXEC == 0 { _ = fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) }
     }
-  #endif
+    return unsafe posix_spawn(&pid, arguments[0], &actions, &attributes, &words, &variables)
+  }
   guard code == 0 else {
     throw PeerProcess.Failure(description: "\(arguments[0]) could not be started (error \(code)).")
   }
