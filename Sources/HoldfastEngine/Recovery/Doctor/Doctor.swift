@@ -23,6 +23,38 @@ import GRDB
 /// copy of the set, in which SQLite may recover what it likes. A file somebody uses is read where it is,
 /// read-only, since only SQLite's own locks give a consistent view of it then.
 package enum Doctor {
+  /// How thoroughly to look.
+  package struct Options: Sendable {
+    /// Whether to look at everything there is, however large the file.
+    package var isDeep: Bool
+    /// Told the share that is done, 0 … 1, and what is being looked at; from any thread.
+    package var progress: (@Sendable (Double, String) -> Void)?
+    /// The names of the migrations this program knows, one list for each kind of store: a store of ours that
+    /// has others was written by a newer program.
+    package var knownMigrations: [[String]]
+
+    /// Makes options.
+    package init(
+      isDeep: Bool = false, progress: (@Sendable (Double, String) -> Void)? = nil,
+      knownMigrations: [[String]] = []
+    ) {
+      self.isDeep = isDeep
+      self.progress = progress
+      self.knownMigrations = knownMigrations
+    }
+  }
+
+  /// Examines a database.
+  ///
+  /// - Throws: ``StoreError`` with code `cannotOpen` where there is nothing at all.
+  package static func examine(
+    _ subject: DoctorSubject, options: Options = Options()
+  ) async throws -> Diagnosis {
+    var diagnosis = try await examine(subject.files.database)
+    diagnosis.path = subject.path
+    return diagnosis
+  }
+
   /// Examines the database at `path`.
   ///
   /// - Throws: ``StoreError`` with code `cannotOpen` where there is nothing at all.
