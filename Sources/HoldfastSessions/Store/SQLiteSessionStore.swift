@@ -17,7 +17,7 @@ public import HoldfastEngine
 /// ```
 public final class SQLiteSessionStore: SessionStore {
   private let spool: Spool
-  private let opening: SessionFile
+  private let opening: StoreFile
 
   /// Opens the store of a home; returns at once, the database is opened in the background and tried again for as
   /// long as it takes. Calls that need it wait, with the configuration's patience.
@@ -30,25 +30,18 @@ public final class SQLiteSessionStore: SessionStore {
   public static func open(
     home: String, configuration: StateFileConfiguration = .init(), spoolBytes: Int = 64 << 20
   ) async throws -> SQLiteSessionStore {
-    if !FileManager.default.fileExists(atPath: home) {
-      do {
-        try FileManager.default.createDirectory(
-          atPath: home, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
-      } catch  where !FileManager.default.fileExists(atPath: home) {
-        throw StoreError(
-          .cannotOpen, "The home \(home) cannot be made; make it, or name another.", path: home,
-          underlying: error)
-      }
-    }
+    try StoreFile.makeHome(home)
     let segment = max(spoolBytes / 16 / 4096 * 4096, 16 << 10)
     let spool = try Spool.open(
       .init(directory: home + "/spool", stream: "sessions", capacity: spoolBytes, segmentBytes: segment))
-    let opening = SessionFile(path: home + "/sessions.db", configuration: configuration, spool: spool)
+    let opening = StoreFile(
+      "session store", at: home + "/sessions.db", configuration: configuration,
+      migrations: SessionSchema.migrations, spool: (spool, MessageWriter.land))
     await opening.keepTrying()
     return SQLiteSessionStore(spool: spool, opening: opening)
   }
 
-  private init(spool: Spool, opening: SessionFile) { (self.spool, self.opening) = (spool, opening) }
+  private init(spool: Spool, opening: StoreFile) { (self.spool, self.opening) = (spool, opening) }
 
   /// The database, once it is open.
   func file() async throws -> StateFile { try await opening.file() }

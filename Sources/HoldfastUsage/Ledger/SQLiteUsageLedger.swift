@@ -3,14 +3,6 @@
 public import HoldfastEngine
 import Synchronization
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The usage ledger of a home: rows are accepted into `spool/` and land in `usage.db`.
 ///
 /// Any number of processes may have the ledger of one home open at once, and other programs may read and
@@ -41,7 +33,7 @@ public final class SQLiteUsageLedger: UsageLedger {
   }
 
   private let spool: Spool?
-  private let file: UsageFile
+  private let file: StoreFile
   private let table: Mutex<RateCardTable>
   private let counts = Mutex(Counts())
 
@@ -61,34 +53,23 @@ public final class SQLiteUsageLedger: UsageLedger {
     home: String, for purpose: Purpose = .accepting, rates: RateCardTable = .builtIn,
     configuration: StateFileConfiguration = .init(), spoolBytes: Int = 64 << 20
   ) async throws -> SQLiteUsageLedger {
-    try makeHome(home)
+    try StoreFile.makeHome(home)
     var spool: Spool?
     if purpose == .accepting {
       spool = try Spool.open(.init(directory: home + "/spool", stream: "usage", capacity: spoolBytes))
     }
-    let file = UsageFile(path: home + "/usage.db", configuration: configuration, spool: spool)
+    let file = StoreFile(
+      "usage ledger", at: home + "/usage.db", configuration: configuration,
+      migrations: UsageSchema.migrations,
+      spool: spool.map { ($0, UsageWriter.apply) })
     await file.keepTrying()
     return SQLiteUsageLedger(spool: spool, file: file, rates: rates)
   }
 
-  private init(spool: Spool?, file: UsageFile, rates: RateCardTable) {
+  private init(spool: Spool?, file: StoreFile, rates: RateCardTable) {
     self.spool = spool
     self.file = file
     table = Mutex(rates)
-  }
-
-  private static func makeHome(_ home: String) throws(StoreError) {
-    if unsafe mkdir(home, 0o700) == 0 {
-      // The mode is what is wanted, whatever the umask took away (failure C12).
-      _ = unsafe chmod(home, 0o700)
-      return
-    }
-    let code = errno
-    guard code != EEXIST else { return }
-    throw StoreError(
-      code == EACCES || code == EPERM ? .permission : .cannotOpen,
-      "The home \(home) cannot be made (\(unsafe String(cString: strerror(code)))); make it, or name another.",
-      path: home)
   }
 
   /// Replaces the prices that rows accepted from now on are costed with.
