@@ -8,8 +8,7 @@
   import Darwin
 #endif
 
-/// How much room a filesystem has for this user.
-enum FreeSpace {
+extension FreeSpace {
   /// Bytes free in a directory's filesystem; nil when it cannot be asked.
   static func bytes(in directory: String) -> Int64? {
     var info = statvfs()

@@ -17,27 +17,30 @@ struct PlainScan {
   /// Calls `row` with each row, fields in the record's order; some come more than once.
   /// - Returns: how many rows a forward scan and, if it failed, the backward one reads.
   func read(
-    _ table: SalvageTable, row: ([SalvageValue], Int64?) throws -> Void
+    _ table: SalvageTable, row: ([SalvageValue], Int64?, _ isCounted: Bool) throws -> Void
   ) throws -> (count: Int, isComplete: Bool) {
     let order = table.rowID ?? table.alias.map { table.columns[$0].name.quoted }
     var count = 0
-    if try scan(table, "NOT INDEXED", row: row, count: &count) { return (count, true) }
-    if let order {
-      _ = try scan(table, "NOT INDEXED ORDER BY \(order) DESC", row: row, count: &count)
-    } else if let first = table.columns.first {
-      _ = try scan(table, "ORDER BY \(first.name.quoted) DESC", row: row, count: &count)
+    let counted = { (values: [SalvageValue], rowID: Int64?) in
+      count += 1
+      try row(values, rowID, true)
     }
-    var ignored = 0
+    if try scan(table, "NOT INDEXED", row: counted) { return (count, true) }
+    if let order {
+      _ = try scan(table, "NOT INDEXED ORDER BY \(order) DESC", row: counted)
+    } else if let first = table.columns.first {
+      _ = try scan(table, "ORDER BY \(first.name.quoted) DESC", row: counted)
+    }
     let indexes = (try? database.rows("PRAGMA index_list(\(table.name.quoted))")) ?? []
     for index in indexes where index[3] == "c" && index[4] == "0" && table.hasRowIDs {
       guard let name = index[1] else { continue }
-      _ = try scan(table, "INDEXED BY \(name.quoted)", row: row, count: &ignored)
+      _ = try scan(table, "INDEXED BY \(name.quoted)", row: { try row($0, $1, false) })
     }
     return (count, false)
   }
 
   private func scan(
-    _ table: SalvageTable, _ rest: String, row: ([SalvageValue], Int64?) throws -> Void, count: inout Int
+    _ table: SalvageTable, _ rest: String, row: ([SalvageValue], Int64?) throws -> Void
   ) throws -> Bool {
     var names = table.columns.map { $0.isGenerated ? "NULL" : $0.name.quoted }
     if let rowID = table.rowID { names.append(rowID) }
@@ -46,7 +49,6 @@ struct PlainScan {
       let statement = try database.prepare(
         "SELECT \(names.joined(separator: ", ")) FROM \(table.name.quoted) \(rest)")
       while try statement.step() {
-        count += 1
         var values = (0..<names.count).map(statement.value)
         var number: Int64?
         if table.rowID != nil, case .integer(let value)? = values.popLast() { number = value }
@@ -60,8 +62,7 @@ struct PlainScan {
       return true
     } catch let abort as Abort {
       throw abort.error
-    } catch let failure as SalvageConnection.Failure {
-      _ = failure
+    } catch is SalvageConnection.Failure {
       return false
     }
   }

@@ -36,7 +36,9 @@ import GRDBSQLite
     unsafe sqlite3_extended_result_codes(opened, 1)
     let this = unsafe Unmanaged.passUnretained(self).toOpaque()
     _ = unsafe sqlite3_set_authorizer(
-      opened, { context, action, _, second, _, _ in unsafe SalvageConnection.authorize(context, action, second) }, this)
+      opened,
+      { context, action, _, second, _, _ in unsafe SalvageConnection.authorize(context, action, second) },
+      this)
     unsafe sqlite3_progress_handler(opened, 20_000, { unsafe SalvageConnection.progressed($0) }, this)
     try execute("PRAGMA trusted_schema = OFF")
     try execute("PRAGMA foreign_keys = OFF")

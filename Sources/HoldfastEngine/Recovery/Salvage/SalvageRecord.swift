@@ -7,6 +7,41 @@ enum SalvageValue: Hashable {
   case real(Double)
   case text([UInt8])
   case blob([UInt8])
+
+  /// Whether the whole of a text is a number to SQLite, so that a column of numbers makes one of it: blanks, a
+  /// sign, digits with a point, an exponent, blanks.
+  static func isNumber(_ text: [UInt8], encoding: Int) -> Bool {
+    var rest: ArraySlice<UInt8> = text[...]
+    if encoding != 1 {
+      let (high, low) = encoding == 3 ? (0, 1) : (1, 0)
+      let pairs = stride(from: 0, to: text.count - 1, by: 2)
+      guard pairs.allSatisfy({ text[$0 + high] == 0 }) else { return false }
+      rest = pairs.map { text[$0 + low] }[...]
+    }
+    func skip(_ isWanted: (UInt8) -> Bool) -> Int {
+      let before = rest.count
+      rest = rest.drop(while: isWanted)
+      return before - rest.count
+    }
+    func skipSign() { if let first = rest.first, [0x2b, 0x2d].contains(first) { rest = rest.dropFirst() } }
+    func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
+    func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
+    _ = skip(isBlank)
+    skipSign()
+    var digits = skip(isDigit)
+    if rest.first == 0x2e {
+      rest = rest.dropFirst()
+      digits += skip(isDigit)
+    }
+    guard digits > 0 else { return false }
+    if let first = rest.first, first | 0x20 == 0x65 {
+      rest = rest.dropFirst()
+      skipSign()
+      guard skip(isDigit) > 0 else { return false }
+    }
+    _ = skip(isBlank)
+    return rest.isEmpty
+  }
 }
 
 /// The fields of a row. Source: <https://www.sqlite.org/fileformat.html#record_format>.

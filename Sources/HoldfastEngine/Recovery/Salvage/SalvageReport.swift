@@ -6,10 +6,15 @@ package struct SalvageReport: Hashable, Sendable, Codable {
   package struct Table: Hashable, Sendable, Codable {
     /// The table's name.
     package var name: String
-    /// Rows that SQLite alone reads: forward until it fails, and then backward.
+    /// Rows that SQLite alone reads: forward until it fails, and then backward. A row that it reads twice,
+    /// because two pages lead to it, counts once.
     package var scanned = 0
     /// Rows now in the table of the same name.
     package var recovered = 0
+    /// Those of ``recovered`` that held a value their column cannot hold, which only damage puts there (an
+    /// integer in a column of text). The table has what SQLite makes of the value, and `lost_and_found` has the
+    /// row as it was read.
+    package var converted = 0
     /// Rows of this table that its own rules refuse, or of which only a part is left.
     package var lostAndFound = 0
   }

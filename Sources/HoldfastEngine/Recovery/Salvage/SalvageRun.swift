@@ -116,38 +116,44 @@ struct SalvageRun {
     }
   }
 
-  private mutating func setAside(
+  @discardableResult private mutating func setAside(
     _ values: [SalvageValue], _ fieldCount: Int, _ rowID: Int64?, _ table: String?, _ reason: String,
     _ place: SalvageOutput.Place
-  ) throws {
+  ) throws -> Bool {
     let isNew = try output.setAside(
       values, fieldCount: fieldCount, rowID: rowID, table: table, reason: reason, from: place)
-    guard isNew else { return }
+    guard isNew else { return false }
     if let table { counts[table]?.lostAndFound += 1 } else { unclaimed += 1 }
+    return true
   }
 
-  private mutating func take(
+  /// Puts a row into its table, or beside it when the table's own rules refuse it.
+  /// - Returns: whether it was not there yet.
+  @discardableResult private mutating func take(
     _ values: [SalvageValue], _ rowID: Int64?, _ table: SalvageTable, by method: String,
     _ place: SalvageOutput.Place
-  ) throws {
+  ) throws -> Bool {
     switch try output.store(values, rowID: rowID, in: table) {
     case (.stored, _):
       counts[table.name]?.recovered += 1
       methods.insert(method)
-    case (.known, _): break
+      // A value of a class that its column never stores was put there by damage. The row is worth more in its
+      // table than beside it, but what SQLite makes of the value is not what was read: so it is kept in both.
+      if let column = table.converted(values, encoding: file.encoding).first {
+        counts[table.name]?.converted += 1
+        _ = try output.setAside(
+          values, fieldCount: values.count, rowID: rowID, table: table.name,
+          reason: "the row is in the table with another value in \(table.columns[column].name)", from: place)
+      }
+      return true
+    case (.known, _): return false
     case (.refused, let reason):
-      try setAside(values, values.count, rowID, table.name, reason, place)
+      return try setAside(values, values.count, rowID, table.name, reason, place)
     }
   }
 
   private mutating func load(_ table: SalvageTable) throws {
-    var isComplete = false
-    if let plain {
-      // Collected by the thousand: the closure cannot change this value while it is being read.
-      let result = try scan(plain, table)
-      counts[table.name]?.scanned = result.count
-      isComplete = result.isComplete
-    }
+    let scanned = try plain.map { try scan($0, table) }
     let walk = try file.walk(root: table.root, isTable: table.hasRowIDs)
     var cells = 0
     for number in walk.pages {
@@ -156,7 +162,7 @@ struct SalvageRun {
         file.markOverflow(cell)
       }
     }
-    let isWhole = isComplete && !walk.isBroken && cells == counts[table.name]?.scanned
+    let isWhole = scanned?.isComplete == true && !walk.isBroken && cells == scanned?.count
     if !isWhole, table.keepsRowID || !table.hasRowIDs {
       for number in walk.pages { try takeRows(of: number, into: table, by: "tree", root: table.root) }
     }
@@ -168,8 +174,9 @@ struct SalvageRun {
     count: Int, isComplete: Bool
   ) {
     var this = self
-    let result = try plain.read(table) { values, rowID in
-      try this.take(values, rowID, table, by: "scan", .init(root: table.root))
+    let result = try plain.read(table) { values, rowID, isCounted in
+      let isNew = try this.take(values, rowID, table, by: "scan", .init(root: table.root))
+      if isNew, isCounted { this.counts[table.name]?.scanned += 1 }
     }
     self = this
     return result
@@ -263,7 +270,9 @@ struct SalvageRun {
     let database = try SalvageConnection(scratch + "/new.db", isReadOnly: false, check: check)
     defer { database.close() }
     try database.execute("PRAGMA synchronous = OFF")
-    for entry in schema.entries where entry.isVirtual { checkSearch(entry, in: database) }
+    for entry in schema.entries where entry.isVirtual {
+      if let problem = try SearchIndex(entry, in: database)?.mend() { output.say(problem) }
+    }
     let found = try database.rows("PRAGMA integrity_check(20)").compactMap { $0[0] }
     guard found == ["ok"] else {
       throw StoreError(
@@ -280,17 +289,5 @@ struct SalvageRun {
     report.methods = ["scan", "tree", "orphans"].filter(methods.contains)
     report.problems = output.problems
     return report
-  }
-
-  /// An FTS5 index that lost a part is made again from the rows it has of its own.
-  private func checkSearch(_ entry: SalvageSchema.Entry, in database: SalvageConnection) {
-    guard let sql = entry.sql?.lowercased(), sql.contains("using fts5") else { return }
-    let name = entry.name.quoted
-    if (try? database.execute("INSERT INTO \(name)(\(name)) VALUES ('integrity-check')")) != nil { return }
-    if (try? database.execute("INSERT INTO \(name)(\(name)) VALUES ('rebuild')")) != nil {
-      output.say("The search index \(entry.name) was damaged and was built again from its rows.")
-    } else {
-      output.say("The search index \(entry.name) is damaged and cannot be built again; its tables are kept.")
-    }
   }
 }

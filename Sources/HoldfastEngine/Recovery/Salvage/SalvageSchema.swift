@@ -78,7 +78,14 @@ struct SalvageSchema {
     else {
       return
     }
-    for sql in known { try? scratch.create(sql) }
+    for sql in known {
+      let sql = String(sql.drop { $0.isWhitespace })
+      do {
+        try scratch.create(sql)
+      } catch {
+        problems.append("A statement of the known schema was not used (\(error)): \(sql.prefix(200))")
+      }
+    }
     let rows = (try? scratch.rows("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid")) ?? []
     for row in rows {
       guard let type = row[0], let name = row[1], let table = row[2], row[3] != nil,

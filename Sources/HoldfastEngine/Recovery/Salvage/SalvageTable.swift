@@ -10,6 +10,9 @@ struct SalvageTable {
     /// Computed and stored: it is in the record, but the table computes it again.
     var isGenerated: Bool
 
+    /// Of a STRICT table, where `ANY` is a type.
+    var isStrict: Bool
+
     /// Source: <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>.
     var affinity: Affinity {
       let type = type.uppercased()
@@ -17,7 +20,7 @@ struct SalvageTable {
       if type.contains("CHAR") || type.contains("CLOB") || type.contains("TEXT") { return .text }
       if type.contains("BLOB") || type.isEmpty { return .blob }
       if type.contains("REAL") || type.contains("FLOA") || type.contains("DOUB") { return .real }
-      return type == "ANY" ? .blob : .integer
+      return type == "ANY" && isStrict ? .blob : .integer
     }
   }
 
@@ -39,8 +42,9 @@ struct SalvageTable {
     self.root = root
     let info = try database.rows("PRAGMA table_xinfo(\(name.quoted))")
     let indexes = try database.rows("PRAGMA index_list(\(name.quoted))")
-    let withoutRowIDs =
-      try database.rows("PRAGMA table_list(\(name.quoted))").first { $0[0] == "main" }?[4] == "1"
+    let listed = try database.rows("PRAGMA table_list(\(name.quoted))").first { $0[0] == "main" }
+    let withoutRowIDs = listed?[4] == "1"
+    let isStrict = listed?[5] == "1"
     let key = indexes.first { $0[3] == "pk" }?[1]
     var stored = info.indices.filter { info[$0][6] != "2" }
     if withoutRowIDs, let key {
@@ -51,7 +55,7 @@ struct SalvageTable {
     columns = stored.map {
       Column(
         name: info[$0][1] ?? "", type: info[$0][2] ?? "", isNotNull: info[$0][3] == "1",
-        isGenerated: info[$0][6] == "3")
+        isGenerated: info[$0][6] == "3", isStrict: isStrict)
     }
     hasRowIDs = !withoutRowIDs
     let names = Set(info.compactMap { $0[1]?.lowercased() })
@@ -81,6 +85,21 @@ struct SalvageTable {
       }
     }
     return values
+  }
+
+  /// The columns whose value SQLite would change on storing it, which therefore no statement has stored.
+  /// Source: <https://www.sqlite.org/datatype3.html#type_affinity>.
+  func converted(_ values: [SalvageValue], encoding: Int) -> [Int] {
+    values.indices.prefix(columns.count).filter { index in
+      guard index != alias, !columns[index].isGenerated else { return false }
+      switch (values[index], columns[index].affinity) {
+      case (.integer, .text), (.real, .text): return true
+      case (.real(let number), .integer): return Int64(exactly: number) != nil
+      case (.text(let bytes), .integer), (.text(let bytes), .real):
+        return SalvageValue.isNumber(bytes, encoding: encoding)
+      default: return false
+      }
+    }
   }
 
   /// How well a record fits; nil when no row of this table can look like it.
