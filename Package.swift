@@ -102,7 +102,7 @@ let package = Package(
     .executableTarget(
       name: "HoldfastTool",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", "HoldfastGateway", "HoldfastTestKit", logging,
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastGateway", "HoldfastTestKit", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

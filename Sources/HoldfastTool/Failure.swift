@@ -2,6 +2,7 @@
 
 import HoldfastEngine
 import HoldfastGateway
+import HoldfastSessions
 import HoldfastUsage
 
 /// Exit codes of sysexits(3), as far as the tool uses them.
@@ -34,6 +35,7 @@ struct Failure: Error {
     case let error as Failure: self = error
     case let error as GatewayError: self.init(Self.code(of: error.code), error.message)
     case let error as StoreError: self.init(Self.code(of: error.code), error.description)
+    case let error as SessionError: self.init(Self.code(of: error.code), error.message)
     case let error as UsageError:
       if let beneath = error.underlying as? StoreError {
         self.init(Self.code(of: beneath.code), error.message)
@@ -53,6 +55,15 @@ struct Failure: Error {
     case .permission: ExitStatus.permission
     case .home: ExitStatus.cannotCreate
     default: ExitStatus.software
+    }
+  }
+
+  private static func code(of code: SessionError.Code) -> Int32 {
+    switch code {
+    case .notFound: ExitStatus.noInput
+    case .ambiguous, .cycle, .invalid, .unreadable: ExitStatus.dataError
+    case .spoolRefused: ExitStatus.tryAgain
+    case .closed: ExitStatus.software
     }
   }
 

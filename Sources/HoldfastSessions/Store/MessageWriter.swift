@@ -49,8 +49,10 @@ enum MessageWriter {
       message.inputTokens, message.cacheReadTokens, message.cacheWriteTokens, message.outputTokens,
       message.costMicrodollars,
     ]
-    guard counts.allSatisfy({ (0...1_000_000_000_000_000).contains($0 ?? 0) }) else {
-      throw SessionError(.invalid, "A count of tokens or money is negative or beyond any that can be.")
+    for (name, count) in zip(SessionSchema.measures, counts) {
+      guard (0...1_000_000_000_000_000).contains(count ?? 0) else {
+        throw SessionError(.invalid, "\(name) is a count from 0 to 10^15, not \(count ?? 0).")
+      }
     }
     if let time = message.time { _ = try SessionTime.milliseconds(time) }
     if let uid = message.uid, !(1...1024).contains(uid.unicodeScalars.count) {

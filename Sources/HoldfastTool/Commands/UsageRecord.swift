@@ -99,7 +99,7 @@ private struct RowRecorder {
         }
       case .tooLong:
         outcome.refused += 1
-        outcome.lostReader = !refuse(line.number, "The line is longer than \(LineReader.maximumBytes) bytes.")
+        outcome.lostReader = !refuse(line.number, "The line is longer than \(input.maximumBytes) bytes.")
       }
       if outcome.lostReader || outcome.isFull { break }
     }

@@ -45,6 +45,19 @@ enum Console {
     hasColor ? "\u{1B}[\(color.rawValue)m\(text)\u{1B}[0m" : text
   }
 
+  /// Text that others wrote, without what would steer the terminal.
+  ///
+  /// - Parameter keepsLines: whether line feeds and tabs stay.
+  static func printable(_ text: String, keepsLines: Bool = false) -> String {
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { scalar in
+          if keepsLines, scalar == "\n" || scalar == "\t" { return scalar }
+          // C0, DEL and C1; some terminals act on the latter too.
+          return scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) ? "·" : scalar
+        }))
+  }
+
   /// A colour's number in SGR sequences.
   enum Color: Int {
     case red = 31

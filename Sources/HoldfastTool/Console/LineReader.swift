@@ -31,9 +31,11 @@ final class LineReader: @unchecked Sendable {
     var content: Content
   }
 
-  /// The longest line that is kept.
-  static let maximumBytes = 1 << 20
+  /// The longest line that is kept, in bytes, unless the reader was given another.
+  static let usualMaximum = 1 << 20
 
+  /// The longest line that this reader keeps, in bytes.
+  let maximumBytes: Int
   private let descriptor: Int32
   private let path: String
   private let ownsDescriptor: Bool
@@ -44,8 +46,9 @@ final class LineReader: @unchecked Sendable {
 
   /// - Parameter path: a file, or `-` for standard input.
   /// - Throws: ``Failure`` with code 66 or 77.
-  init(_ path: String) throws {
+  init(_ path: String, maximumBytes: Int = usualMaximum) throws {
     self.path = path
+    self.maximumBytes = maximumBytes
     if path == "-" {
       descriptor = STDIN_FILENO
       ownsDescriptor = false
@@ -74,7 +77,7 @@ final class LineReader: @unchecked Sendable {
         start = end + 1
         number += 1
         return Line(
-          number: number, content: skipped || text.count > Self.maximumBytes ? .tooLong : .text(text))
+          number: number, content: skipped || text.count > maximumBytes ? .tooLong : .text(text))
       }
       if isAtEnd {
         guard start < buffer.count || skipped else { return nil }
@@ -82,15 +85,18 @@ final class LineReader: @unchecked Sendable {
         start = buffer.count
         number += 1
         return Line(
-          number: number, content: skipped || text.count > Self.maximumBytes ? .tooLong : .text(text))
+          number: number, content: skipped || text.count > maximumBytes ? .tooLong : .text(text))
       }
-      if buffer.count - start > Self.maximumBytes {
+      if buffer.count - start > maximumBytes {
         skipped = true
         start = buffer.count
       }
       try fill()
     }
   }
+
+  /// Whether ``next()`` has another line without waiting for one.
+  var hasLine: Bool { buffer[start...].contains(0x0A) }
 
   private func fill() throws {
     buffer.removeFirst(start)

@@ -13,7 +13,7 @@ struct Table {
 
   init(_ columns: [Column]) { self.columns = columns }
 
-  mutating func add(_ cells: [String]) { rows.append(cells.map(Self.printable)) }
+  mutating func add(_ cells: [String]) { rows.append(cells.map { Console.printable($0) }) }
 
   /// The table's lines.
   var lines: [String] {
@@ -33,12 +33,6 @@ struct Table {
       out += columns[index].isNumber ? padding + cell : index == cells.count - 1 ? cell : cell + padding
     }
     return out
-  }
-
-  /// Names come from clients: control characters would move the terminal's cursor.
-  private static func printable(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? "·" : $0 }))
   }
 }
 

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import HoldfastEngine
+import HoldfastGateway
+import HoldfastSessions
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// `holdfast sessions append`.
+struct SessionsAppend: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "append",
+    abstract: "Append messages; each is durable when its line is printed.",
+    discussion: """
+      Examples:
+        holdfast sessions append review --role user --content "Go on"
+        my-agent | holdfast sessions append review --jsonl -
+
+      A line is one object:
+        {"role":"assistant","content":"Done.","output_tokens":12}
+      and may have uid, tool_calls, tool_call_id, model, finish_reason, time,
+      input_tokens, cache_read_tokens, cache_write_tokens and cost_microusd. The
+      content is a text or any JSON. A message whose uid is there already changes
+      nothing; a session that is not there is made.
+
+      For each message {"uid":…,"seq":…} is printed once it is on disk; for a refused
+      one {"line":…,"error":…}, and the exit code is 65.
+      """)
+
+  @Argument(help: ArgumentHelp("The whole id of the session.", valueName: "id"))
+  var session: String
+
+  @Option(name: .long, help: ArgumentHelp("Who speaks (default: user).", valueName: "role"))
+  var role: String?
+
+  @Option(name: .long, help: ArgumentHelp("What one message says.", valueName: "text"))
+  var content: String?
+
+  @Option(
+    name: .long, help: ArgumentHelp("The file of messages, or - for standard input.", valueName: "file"))
+  var jsonl: String?
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard (content == nil) != (jsonl == nil) else {
+      throw ValidationError("Give one message with --content, or many with --jsonl.")
+    }
+    if role != nil, content == nil { throw ValidationError("--role belongs to --content.") }
+  }
+
+  func run() async throws {
+    if let content {
+      let message = NewMessage(role: role ?? "user", content)
+      let made = try await common.withSessions(making: true) { store in
+        try await store.append(message, to: session)
+      }
+      Console.print(try JSONLine.text(made))
+      return
+    }
+    // A tool's output can be large; a line is held in memory as a whole.
+    let input = try LineReader(jsonl ?? "-", maximumBytes: 64 << 20)
+    let refused = try await common.withSessions(making: true) { store in
+      try await Appending(store: store, session: session, input: input, isJSON: common.json).run()
+    }
+    if refused > 0 { Process.leave(ExitStatus.dataError) }
+  }
+}
+
+/// Reads messages and appends them in their order, those that have come already in one transaction.
+private struct Appending {
+  private struct Refusal: Encodable {
+    var line: Int
+    var error: String
+  }
+
+  /// A line of input: a message, or why it is none.
+  private struct Item: Sendable {
+    var line: Int
+    var message: Result<NewMessage, SessionError>
+  }
+
+  /// The most messages in one transaction: enough to share a sync, few enough to be short.
+  private static let most = 64
+  /// The most bytes of input in one transaction.
+  private static let mostBytes = 4 << 20
+
+  let store: SQLiteSessionStore
+  let session: String
+  let input: LineReader
+  let isJSON: Bool
+
+  /// - Returns: how many lines were refused.
+  func run() async throws -> Int {
+    var refused = 0
+    while true {
+      let items = try await Process.onThread { [input] in try Self.read(input) }
+      guard !items.isEmpty else { return refused }
+      var batch: [Item] = []
+      for item in items {
+        if case .failure(let error) = item.message {
+          refused += try await append(batch)
+          batch = []
+          try refuse(item.line, error.message)
+          refused += 1
+        } else {
+          batch.append(item)
+        }
+      }
+      refused += try await append(batch)
+    }
+  }
+
+  /// Waits for a line, and takes those along that are there already; none at the end.
+  private static func read(_ input: LineReader) throws -> [Item] {
+    var items: [Item] = []
+    var bytes = 0
+    while items.isEmpty || (input.hasLine && items.count < most && bytes < mostBytes) {
+      guard let line = try input.next() else { break }
+      switch line.content {
+      case .text(let text):
+        if text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
+        bytes += text.count
+        items.append(
+          Item(line: line.number, message: Result { () throws(SessionError) in try message(text) }))
+      case .tooLong:
+        let error = SessionError(.invalid, "The line is longer than \(input.maximumBytes) bytes.")
+        items.append(Item(line: line.number, message: .failure(error)))
+      }
+    }
+    return items
+  }
+
+  private static func message(_ line: [UInt8]) throws(SessionError) -> NewMessage {
+    do {
+      return try JSONDecoder().decode(NewMessage.self, from: Data(line))
+    } catch DecodingError.keyNotFound(let key, _) {
+      throw SessionError(.invalid, "The message has no \(key.stringValue).")
+    } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
+      let field = context.codingPath.map(\.stringValue).joined(separator: ".")
+      throw SessionError(
+        .invalid, field.isEmpty ? "The line is no JSON object." : "\(field) is of the wrong kind.")
+    } catch {
+      throw SessionError(.invalid, "The line is no JSON object.", underlying: error)
+    }
+  }
+
+  /// Appends in one step; where one message cannot be kept, one by one, so that only that one is refused.
+  private func append(_ items: [Item]) async throws -> Int {
+    let messages = items.compactMap { try? $0.message.get() }
+    guard !messages.isEmpty else { return 0 }
+    do {
+      for made in try await store.append(messages, to: session) { Console.print(try JSONLine.text(made)) }
+      return 0
+    } catch let error as SessionError where error.code == .invalid {
+      guard messages.count > 1 else {
+        try refuse(items[0].line, error.message)
+        return 1
+      }
+      var refused = 0
+      for item in items { refused += try await append([item]) }
+      return refused
+    }
+  }
+
+  private func refuse(_ line: Int, _ message: String) throws {
+    if isJSON {
+      Console.print(try JSONLine.text(Refusal(line: line, error: message)))
+    } else {
+      Console.printError("line \(line): \(message)")
+    }
+  }
+}
