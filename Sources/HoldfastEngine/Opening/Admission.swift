@@ -10,16 +10,16 @@
 
 /// Decides, with the turn and before SQLite sees anything, whether what is at a path may be opened.
 ///
-/// SQLite takes an empty file for a new database, and given one whose first page is gone it says "not a
-/// database" and deletes the -wal that could have saved it (rows C05, C06). The lane's file knows whether a
-/// store was here: then such a file is a loss, its whole set is put aside and the opening refused. Where no
-/// store was, it is somebody's file and is not touched.
+/// SQLite takes an empty file for a new database, reads one that was cut short as far as it goes, and given one
+/// whose first page is gone it says "not a database" and deletes the -wal that could have saved it (rows C05, C06).
+/// The lane's file knows whether a store was here: then such a file is a loss, its whole set is put aside and the
+/// opening refused, unless it can be made again. Where no store was, it is somebody's file and is not touched.
 struct Admission {
   /// The database's canonical path.
   let path: String
   /// Its lane, of which the caller has the turn.
   let lane: WriteLane
-  /// Whether what is gone is simply begun anew.
+  /// Whether what is gone or damaged is simply begun anew.
   let isDisposable: Bool
 
   /// The guard of a file that may be opened, newly made if there was none and there may be.
@@ -27,11 +27,11 @@ struct Admission {
   /// - Parameter earlier: the guard of what this process had open here; kept if it is the same file, since
   ///   closing it would drop the locks of every connection. Nothing is made or moved then: others of this
   ///   process still use the files.
-  /// - Throws: ``StoreError``: `missing`, `damaged` or `notADatabase`.
+  /// - Throws: ``StoreError``: `missing`, `damaged`, `notADatabase`, `newerSchema` or `permission`.
   func admit(replacing earlier: FileGuard?) throws -> FileGuard {
     if let earlier {
       let kept = earlier.isInPlace ? earlier : try FileGuard(databasePath: path, creates: false)
-      try judge(kept, mayMove: false)
+      if let found = try fault(of: kept) { try refuse(found, mayMove: false) }
       return kept
     }
     try completeMoves()
@@ -40,11 +40,23 @@ struct Admission {
       return try FileGuard(databasePath: path, creates: true)
     }
     let fileGuard = try FileGuard(databasePath: path, creates: false)
-    try judge(fileGuard, mayMove: true)
-    return fileGuard
+    guard let found = try fault(of: fileGuard) else { return fileGuard }
+    try refuse(found, mayMove: true)
+    return try FileGuard(databasePath: path, creates: true)
+  }
+
+  /// Sets a disposable store aside in which SQLite found damage, so that it can be begun anew.
+  /// - Throws: ``StoreError`` with the holders while another program has it open.
+  func setAsideDamaged(because reason: String) throws {
+    precondition(isDisposable, "what cannot be made again is never moved on SQLite's word alone")
+    try Quarantine.resolve(Quarantine.move(setOf: path, verdict: .damaged, reason: reason, lane: lane))
   }
 
   private var wasHere: Bool { lane.recordedGeneration != nil }
+
+  private var marker: StoreMarker? {
+    lane.recordedGeneration.map { StoreMarker(device: $0.database.device, inode: $0.database.inode) }
+  }
 
   private func completeMoves() throws {
     do {
@@ -62,20 +74,20 @@ struct Admission {
   /// A database that is not there is made, unless one was.
   private func admitAbsence() throws {
     let name = path.fileName
-    let orphan = fileSize(path + "-wal") ?? 0
     guard wasHere else {
-      guard orphan > 0 else { return }
+      guard let found = try fault(of: nil) else { return }
       throw StoreError(
         .damaged,
         """
-        \(name) is missing but \(name)-wal beside it holds \(orphan) bytes, so nothing was created: put the database \
-        back, or run `holdfast doctor \(path)`.
+        \(found.reason.withoutPeriod), so nothing was created: put the database back, or run \
+        `holdfast doctor \(path)`.
         """, path: path)
     }
     guard !isDisposable else {
-      if orphan > 0 {
-        _ = try Quarantine.move(
-          setOf: path, verdict: .walOrphan, reason: "\(name) was gone and its -wal was not.", lane: lane)
+      if fileSize(path + "-wal") ?? 0 > 0 {
+        let reason = "\(name) was gone and its -wal was not."
+        try Quarantine.resolve(
+          Quarantine.move(setOf: path, verdict: .walOrphan, reason: reason, lane: lane))
       }
       return
     }
@@ -96,44 +108,43 @@ struct Admission {
     throw StoreError(.missing, message, path: path)
   }
 
-  private func judge(_ fileGuard: FileGuard, mayMove: Bool) throws {
-    let name = path.fileName
-    let orphan = fileSize(path + "-wal") ?? 0
-    switch fileGuard.header {
-    case .wal, .rollback: return
-    case .empty where wasHere:
-      try refuse(
-        .damaged, orphan > 0 ? .walOrphan : .zeroed, "\(name) is empty though a store was here",
-        mayMove: mayMove)
-    case .empty:
-      guard orphan > 0 else { return }
-      throw StoreError(
-        .damaged,
-        """
-        \(name) is empty but \(name)-wal beside it holds \(orphan) bytes, so the database was truncated: keep both \
-        files as they are and run `holdfast doctor` on it.
-        """, path: path)
-    case .foreign where wasHere:
-      let isZero = fileGuard.beginsWithZeros
-      try refuse(
-        isZero ? .damaged : .notADatabase, isZero ? .zeroed : .notADatabase,
-        isZero
-          ? "\(name) begins with nothing but zeros though a store was here"
-          : "\(name) no longer begins like an SQLite database",
-        mayMove: mayMove)
-    case .foreign:
-      throw StoreError(
-        .notADatabase,
-        """
-        \(name) does not begin like an SQLite database, so it was not opened and nothing was changed: keep it and \
-        its -wal as they are and run `holdfast doctor` on it.
-        """, path: path)
+  /// What keeps the file from being opened; nil when nothing does.
+  ///
+  /// A transaction somebody began and did not end is nothing of the kind: SQLite's own locks tell whether its
+  /// writer lives, and its rollback whether the file is whole.
+  private func fault(of fileGuard: FileGuard?) throws(StoreError) -> PreflightVerdict? {
+    let descriptor = fileGuard?.file.descriptor
+    let glance = FileFacts.glance(path, through: descriptor, marker: marker)
+    if Self.admits(Preflight.judge(glance).verdict) { return nil }
+    let found = Preflight.judge(try FileFacts.gather(path, through: descriptor))
+    return Self.admits(found.verdict) ? nil : found
+  }
+
+  private static func admits(_ verdict: FileVerdict) -> Bool {
+    switch verdict {
+    case .healthy, .fresh, .busy, .hotJournal, .indexDamaged: true
+    case .zeroed, .truncated, .damaged, .unreadable, .walOrphan, .notADatabase, .newerSchema: false
     }
   }
 
-  private func refuse(
-    _ code: StoreError.Code, _ verdict: FileVerdict, _ finding: String, mayMove: Bool
-  ) throws -> Never {
+  /// Sets the set aside where that is right, and refuses the opening unless the store is begun anew.
+  private func refuse(_ found: PreflightVerdict, mayMove: Bool) throws {
+    let (finding, code) = (found.reason.withoutPeriod, Self.code(of: found.verdict))
+    switch found.verdict {
+    case .unreadable:
+      throw StoreError(code, "\(finding): give this user the right to read and write it.", path: path)
+    case .newerSchema:
+      throw StoreError(code, "\(finding), so it was left alone: upgrade this program.", path: path)
+    default: break
+    }
+    guard wasHere else {
+      throw StoreError(
+        code,
+        """
+        \(finding), so it was not opened and nothing was changed: keep it and its -wal as they are and run \
+        `holdfast doctor \(path)`.
+        """, path: path)
+    }
     let advice = "run `holdfast doctor --repair \(path)`"
     guard mayMove else {
       throw StoreError(
@@ -143,15 +154,33 @@ struct Admission {
     }
     let entry: QuarantineEntry
     do {
-      entry = try Quarantine.move(setOf: path, verdict: verdict, reason: finding + ".", lane: lane)
+      entry = try Quarantine.move(setOf: path, verdict: found.verdict, reason: finding + ".", lane: lane)
     } catch let error as StoreError {
       throw StoreError(
         code, "\(finding), so it was not opened; its files could not be set aside: \(error.message)",
         path: path, holders: error.holders, underlying: error)
+    }
+    guard !isDisposable else {
+      try Quarantine.resolve(entry)
+      return
     }
     throw StoreError(
       code,
       "\(finding), so it was not opened and all its files were set aside to \(entry.directory): \(advice).",
       path: path)
   }
+
+  private static func code(of verdict: FileVerdict) -> StoreError.Code {
+    switch verdict {
+    case .notADatabase: .notADatabase
+    case .newerSchema: .newerSchema
+    case .unreadable: .permission
+    default: .damaged
+    }
+  }
+}
+
+extension String {
+  /// A sentence as the beginning of a longer one.
+  fileprivate var withoutPeriod: String { hasSuffix(".") ? String(dropLast()) : self }
 }

@@ -27,13 +27,14 @@ enum Connection {
     options.busyMode = .callback { patience.keepTrying($0) }
     options.foreignKeysEnabled = true
     options.label = "holdfast.\(role)"
+    // Before GRDB reads the schema: should that fail, the close must not fold a -wal into what is damaged.
+    options.prepareDatabase { try keepFromCheckpointingOnClose($0, path: path) }
     let queue = try DatabaseQueue(path: escaped(path), configuration: options)
     do {
       try queue.inDatabase { db in
         for setting in settings(for: role, configuration: configuration) {
           try setting.apply(to: db, path: path)
         }
-        try keepFromCheckpointingOnClose(db, path: path)
       }
     } catch {
       try? queue.close()

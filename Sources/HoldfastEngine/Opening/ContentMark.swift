@@ -23,11 +23,7 @@ struct ContentMark: Equatable {
 
   /// What the file says now, read through a descriptor that stays open.
   init(descriptor: Int32) {
-    var bytes = [UInt8](repeating: 0, count: 100)
-    let count = unsafe bytes.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, 0) }
-    var info = stat()
-    let isKnown = unsafe fstat(descriptor, &info) == 0
-    self.init(header: Array(bytes[..<max(0, count)]), size: isKnown ? Int64(info.st_size) : 0)
+    self.init(header: DatabaseHeader.bytes(of: descriptor), size: fileSize(of: descriptor) ?? 0)
   }
 
   init(header: [UInt8], size: Int64) {

@@ -24,9 +24,14 @@ enum DatabaseHeader: Equatable {
 
   /// Reads the header through a descriptor that stays open: closing it would drop the process's locks.
   init(descriptor: Int32) {
+    self.init(bytes: Self.bytes(of: descriptor))
+  }
+
+  /// The first 100 bytes of a file, or as many as there are.
+  static func bytes(of descriptor: Int32) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: 100)
     let count = unsafe bytes.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, 0) }
-    self.init(bytes: bytes[..<max(0, count)])
+    return Array(bytes[..<max(0, count)])
   }
 
   /// Source: <https://www.sqlite.org/fileformat.html#the_database_header>; bytes 18 and 19 are the write

@@ -58,13 +58,4 @@ final class FileGuard: Sendable {
   func admitOthers() {
     file.unlock(at: Self.pendingByte, length: Self.sharedFirst - Self.pendingByte + Self.sharedSize)
   }
-
-  /// Whether the file's first bytes, up to 64 KiB of them, are all NUL; false for an empty file.
-  var beginsWithZeros: Bool {
-    var bytes = [UInt8](repeating: 0, count: 64 << 10)
-    let count = unsafe bytes.withUnsafeMutableBytes {
-      unsafe pread(file.descriptor, $0.baseAddress, $0.count, 0)
-    }
-    return count > 0 && bytes[..<count].allSatisfy { $0 == 0 }
-  }
 }

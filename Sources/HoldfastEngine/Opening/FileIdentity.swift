@@ -46,6 +46,12 @@ struct FileIdentity: Hashable, Sendable {
   }
 }
 
+/// The size in bytes of the file behind an open descriptor.
+func fileSize(of descriptor: Int32) -> Int64? {
+  var info = stat()
+  return unsafe fstat(descriptor, &info) == 0 ? Int64(info.st_size) : nil
+}
+
 /// The size of the file at `path` in bytes, or nil when there is none.
 func fileSize(_ path: String) -> Int64? {
   var info = stat()

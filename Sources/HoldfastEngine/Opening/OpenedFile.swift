@@ -124,9 +124,13 @@ final class OpenedFile {
       if FileIdentity(path: path) == nil { return nil }
       throw error
     }
-    guard fileGuard.header == .wal, let recorded = lane.recordedGeneration,
-      recorded.breach(ofDatabaseAt: path) == nil
-    else { return nil }
+    guard let recorded = lane.recordedGeneration, recorded.breach(ofDatabaseAt: path) == nil else {
+      return nil
+    }
+    let facts = FileFacts.glance(path, through: fileGuard.file.descriptor, marker: nil)
+    guard DatabaseHeader(bytes: facts.header) == .wal, Preflight.judge(facts).verdict == .healthy else {
+      return nil
+    }
     patience.wait(until: deadline)
     let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
     do {

@@ -22,8 +22,8 @@ public struct StateFileConfiguration: Hashable, Sendable {
   public var checkpointPages: Int
   /// The size in bytes to which SQLite cuts the WAL back after it was reset.
   public var walSizeLimit: Int
-  /// Whether the file holds only what can be made again, as a search index does: one that is gone is begun
-  /// anew, where any other is refused.
+  /// Whether the file holds only what can be made again, as a search index does: one that is gone or damaged is
+  /// begun anew, where any other is refused. What was damaged is set aside whole, as always.
   public var isDisposable: Bool
 
   /// The defaults: power-safe, 60 s of patience, 4 readers, checkpoints from 1,000 pages.

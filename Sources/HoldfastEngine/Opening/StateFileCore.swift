@@ -65,9 +65,17 @@ final class StateFileCore: Sendable {
     }
     try enterUnbroken(lane, path: path, deadline: deadline)
     defer { lane.leave() }
-    return try OpenedFile(
-      path: path, lane: lane, configuration: configuration, migrations: [migrations], patience: patience,
-      deadline: deadline)
+    let open = {
+      try OpenedFile(
+        path: path, lane: lane, configuration: configuration, migrations: [migrations], patience: patience,
+        deadline: deadline)
+    }
+    do {
+      return try open()
+    } catch let error as StoreError where configuration.isDisposable && error.saysDamaged {
+      try Admission(path: path, lane: lane, isDisposable: true).setAsideDamaged(because: error.message)
+      return try open()
+    }
   }
 
   /// Takes the turn at a moment when the living openers of the file agree with what is on disk.
@@ -109,5 +117,13 @@ final class StateFileCore: Sendable {
     // last reference happens to go.
     writer.onReopen(nil)
     writer.lane.file.close()
+  }
+}
+
+extension StoreError {
+  /// Whether SQLite itself found the file damaged or none of its own.
+  fileprivate var saysDamaged: Bool {
+    guard let error = underlying as? DatabaseError else { return false }
+    return [.damagedFile, .notADatabase].contains(ResultClass(error))
   }
 }

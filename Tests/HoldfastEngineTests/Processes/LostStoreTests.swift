@@ -13,31 +13,8 @@ import Testing
 
   init() throws { test = try PeerTest() }
 
-  enum Damage: CaseIterable {
-    case emptied, zeroed, headerOverwritten
-
-    func strike(_ path: String) throws {
-      let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
-      let size = try handle.seekToEnd()
-      try handle.seek(toOffset: 0)
-      switch self {
-      case .emptied: try handle.truncate(atOffset: 0)
-      case .zeroed: try handle.write(contentsOf: Data(count: Int(size)))
-      case .headerOverwritten: try handle.write(contentsOf: Data(repeating: 0xa5, count: 100))
-      }
-      try handle.close()
-    }
-  }
-
-  /// The bytes of the database and its sidecars, by name.
   private func set(in directory: String? = nil) throws -> [String: [UInt8]] {
-    var found: [String: [UInt8]] = [:]
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-      let name = test.database.fileName + suffix
-      let path = (directory ?? test.directory.path) + "/" + name
-      if FileManager.default.fileExists(atPath: path) { found[name] = try [UInt8](contentsOf: path) }
-    }
-    return found
+    try storeSet(of: test.database, in: directory)
   }
 
   private func refusal(
@@ -68,8 +45,8 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: test.database + "-wal") == withWAL)
   }
 
-  @Test(arguments: Damage.allCases, [true, false])
-  func aLostStoreIsSetAsideWholeAndRefused_C05_C06(damage: Damage, withWAL: Bool) async throws {
+  @Test(arguments: StoreDamage.losses, [true, false])
+  func aLostStoreIsSetAsideWholeAndRefused_C05_C06(damage: StoreDamage, withWAL: Bool) async throws {
     try await killedStore(withWAL: withWAL)
     try damage.strike(test.database)
     let before = try set()
@@ -102,7 +79,7 @@ import Testing
     let header = try Array([UInt8](contentsOf: test.database)[..<100])
     let wal = try [UInt8](contentsOf: test.database + "-wal")
     #expect(wal.count > 4096)
-    try Damage.headerOverwritten.strike(test.database)
+    try StoreDamage.headerOverwritten.strike(test.database)
     #expect(try await refusal().code == .notADatabase)
     let entry = try #require(Quarantine.entries(of: test.database).first)
     #expect(try [UInt8](contentsOf: entry.directory + "/numbers.db-wal") == wal)
@@ -117,7 +94,7 @@ import Testing
 
   @Test func ofTwoStartersOneSetsAsideAndBothRefuse_C05() async throws {
     try await killedStore()
-    try Damage.emptied.strike(test.database)
+    try StoreDamage.emptied.strike(test.database)
     let before = try set()
     let database = test.database
     let group = try test.start(2, of: .openFresh) { $0.files = [database] }
@@ -135,7 +112,7 @@ import Testing
     await (try test.open()).close()
     let other = try test.start(.write)
     try await other.arrival(at: "start")
-    try Damage.zeroed.strike(test.database)
+    try StoreDamage.zeroed.strike(test.database)
     let before = try set()
     let error = try await refusal()
     #expect(error.code == .damaged)
@@ -183,19 +160,5 @@ import Testing
     }
     await file.close()
     #expect(!FileManager.default.fileExists(atPath: home))
-  }
-
-  @Test(arguments: [true, false])
-  func aDisposableStoreThatIsGoneIsBegunAnew_C17(withWAL: Bool) async throws {
-    try await killedStore(withWAL: withWAL)
-    let wal = try set()["numbers.db-wal"]
-    try FileManager.default.removeItem(atPath: test.database)
-    let file = try await StateFile.open(
-      test.database, configuration: .init(isDisposable: true), migrations: numbers)
-    try await file.write(insertNumber(7))
-    #expect(try await file.read { try Int.fetchAll($0, sql: "SELECT value FROM number") } == [7])
-    await file.close()
-    let entry = Quarantine.entries(of: test.database).first
-    #expect(try entry.flatMap { try set(in: $0.directory)["numbers.db-wal"] } == wal)
   }
 }

@@ -83,7 +83,7 @@ extension FileFacts {
     return true
   }
 
-  private mutating func readJournal() {
+  mutating func readJournal() {
     guard let file = try? ImageFile(path + "-journal"), let bytes = try? file.bytes(at: 0, count: 28) else {
       return
     }
