@@ -88,12 +88,12 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "HoldfastTestKit",
-      dependencies: ["CHoldfast", "HoldfastEngine", grdb, sqlite],
+      dependencies: ["CHoldfast", "HoldfastEngine", "HoldfastSessions", grdb, sqlite],
       swiftSettings: house),
     // The program that tests run as their other processes.
     .executableTarget(
       name: "HoldfastTestPeer",
-      dependencies: ["HoldfastEngine", "HoldfastTestKit", grdb],
+      dependencies: ["HoldfastEngine", "HoldfastSessions", "HoldfastTestKit", grdb],
       swiftSettings: house),
     .target(
       name: "Holdfast",
@@ -132,7 +132,7 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "HoldfastSessionsTests",
-      dependencies: ["HoldfastSessions", "HoldfastEngine", "HoldfastTestKit", grdb],
+      dependencies: ["HoldfastSessions", "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", grdb],
       swiftSettings: house),
     .testTarget(
       name: "HoldfastGatewayTests",

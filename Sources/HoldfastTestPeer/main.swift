@@ -12,11 +12,16 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
   try await scenario.run(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, let scenario = EngineScenario(rawValue: words[1]) {
   try await scenario.run(try decode(PeerSettings.self, words[2]), link)
+} else if words.count == 3, words[1] == "indexMessages" {
+  try await indexMessages(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "torture" {
   // One process of a torture run, which starts this program with the peer's own settings.
   try await decode(TorturePeer.self, words[2]).run(link)
 } else {
-  let names = Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + ["torture"]
+  let names =
+    Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + [
+      "indexMessages", "torture",
+    ]
   FileHandle.standardError.write(
     Data("usage: HoldfastTestPeer \(names.joined(separator: "|")) JSON\n".utf8))
   exit(64)
