@@ -214,3 +214,69 @@ def test_text_of_others_does_not_steer_the_terminal(home: Home) -> None:
     text = home.run("sessions", "show", "s").stdout
     assert "\u001b" not in text and "\u0007" not in text and "\u009b" not in text
     assert "next line" in text.splitlines()
+
+
+def search(home: Home, *words: str) -> dict:
+    return json.loads(home.run("sessions", "search", "--json", *words).stdout)
+
+
+def test_what_was_just_written_is_found_and_the_answer_says_where_from_D12(home: Home) -> None:
+    append(
+        home,
+        "talk",
+        {"uid": "u1", "role": "user", "content": "Der Verbindungsabbruch kam um drei"},
+        {"uid": "u2", "role": "assistant", "content": [{"type": "text", "text": "数据库被锁定 again"}]},
+        {"uid": "u3", "role": "tool", "content": "nothing of the kind"},
+    )
+    answer = search(home, "verbindungsabbruch")
+    assert (answer["route"], answer["lag"], answer["truncated"]) == ("index", 0, False)
+    (hit,) = answer["hits"]
+    assert (hit["session"], hit["seq"], hit["uid"], hit["role"]) == ("talk", 1, "u1", "user")
+    start, end = hit["highlights"][0]
+    assert hit["snippet"].encode()[start:end].decode() == "Verbindungsabbruch"
+    assert hit["time"].endswith("Z") and hit["score"] > 0
+    assert [h["uid"] for h in search(home, "锁定")["hits"]] == ["u2"]
+    assert [h["uid"] for h in search(home, "role:tool", "kind")["hits"]] == ["u3"]
+    assert search(home, "role:user", "kind")["hits"] == []
+    near = search(home, "锁定", "--neighbours", "1")["hits"][0]["neighbours"]
+    assert [n["uid"] for n in near] == ["u1", "u3"]
+
+
+def test_a_search_that_is_taken_back_is_not_found_any_more(home: Home) -> None:
+    append(home, "s", {"role": "user", "content": "keep this"}, {"role": "user", "content": "drop this"})
+    assert len(search(home, "this")["hits"]) == 2
+    home.run("sessions", "rewind", "s", "--after", "1")
+    assert [h["seq"] for h in search(home, "this")["hits"]] == [1]
+    home.run("sessions", "delete", "s")
+    assert search(home, "this")["hits"] == []
+
+
+@pytest.mark.parametrize("harm", ["delete", "zero", "header", "text"])
+def test_a_search_index_that_is_harmed_is_made_anew_and_appends_never_notice_C08(
+    home: Home, harm: str
+) -> None:
+    append(home, "s", *({"role": "user", "content": f"deadlock {number}"} for number in range(50)))
+    assert len(search(home, "deadlock", "--limit", "100")["hits"]) == 50
+    index = home.path / "search.db"
+    size = index.stat().st_size
+    if harm == "delete":
+        index.unlink()
+    elif harm == "zero":
+        index.write_bytes(b"\0" * size)
+    elif harm == "header":
+        with index.open("r+b") as file:
+            file.write(b"x" * 100)
+    else:
+        index.write_text("this is no database", encoding="utf-8")
+    append(home, "s", {"role": "user", "content": "deadlock afterwards"})
+    answer = search(home, "deadlock", "--limit", "100")
+    assert len(answer["hits"]) == 51
+    answer = search(home, "deadlock", "--limit", "100", "--wait")
+    assert (answer["route"], answer["lag"], len(answer["hits"])) == ("index", 0, 51)
+
+
+@pytest.mark.parametrize("question", ['"', "AND OR NOT", "NEAR(", "a" * 5000, "*", "-", "col:x", "(((", "\\"])
+def test_no_question_is_a_syntax_error_D10(home: Home, question: str) -> None:
+    append(home, "s", {"role": "user", "content": "something"})
+    done = home.run("sessions", "search", "--json", question)
+    assert json.loads(done.stdout)["hits"] == []

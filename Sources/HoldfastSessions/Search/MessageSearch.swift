@@ -252,9 +252,25 @@ public actor MessageSearch {
     }
   }
 
-  /// Indexes until the index has everything there is now; for tests and for imports.
-  public func catchUp() async throws {
-    while try await indexSlice() {}
+  /// Indexes until the index has everything there is now, or another process does it.
+  ///
+  /// - Parameter within: how long at most; what is left is followed later.
+  public func catchUp(within: Duration? = nil) async throws {
+    let deadline = within.map { ContinuousClock.now + $0 }
+    while try await indexSlice() {
+      if let deadline, ContinuousClock.now >= deadline { return }
+    }
+  }
+
+  /// How many messages and changes the index has not followed yet; nil while there is no index of this store.
+  public nonisolated func lag() async throws -> Int64? {
+    let head = try await feed.head()
+    let identity = try await feed.identity()
+    let progress = try await file.file().read(within: .seconds(2)) { try SearchProgress.read($0) }
+    guard let progress, progress.feed == identity, progress.format == SearchIndexSchema.format else {
+      return nil
+    }
+    return head.distance(from: progress.cursor)
   }
 
   private func followFeed() async throws -> Bool {

@@ -16,6 +16,7 @@ public import HoldfastEngine
 /// await store.close()
 /// ```
 public final class SQLiteSessionStore: SessionStore {
+  private let home: String
   private let spool: Spool
   private let opening: StoreFile
 
@@ -38,10 +39,17 @@ public final class SQLiteSessionStore: SessionStore {
       "session store", at: home + "/sessions.db", configuration: configuration,
       migrations: SessionSchema.migrations, spool: (spool, MessageWriter.land))
     await opening.keepTrying()
-    return SQLiteSessionStore(spool: spool, opening: opening)
+    return SQLiteSessionStore(home: home, spool: spool, opening: opening)
   }
 
-  private init(spool: Spool, opening: StoreFile) { (self.spool, self.opening) = (spool, opening) }
+  private init(home: String, spool: Spool, opening: StoreFile) {
+    (self.home, self.spool, self.opening) = (home, spool, opening)
+  }
+
+  /// A search over the store's messages, with its index in `search.db` beside them; nothing is opened yet.
+  public func makeSearch() -> MessageSearch {
+    MessageSearch(index: home + "/search.db", feed: SessionFeed { try await self.file() })
+  }
 
   /// The database, once it is open.
   func file() async throws -> StateFile { try await opening.file() }

@@ -25,10 +25,10 @@ actor SearchIndexFile {
       attempt
       ?? Task {
         // A power cut may cost it its last slices: they are laid in again.
-        var configuration = StateFileConfiguration(durability: .processDeathOnly, patience: .seconds(2))
-        configuration.isDisposable = true
-        return try await StateFile.open(
-          path, configuration: configuration, migrations: SearchIndexSchema.migrations)
+        try await StateFile.open(
+          path,
+          configuration: .init(durability: .processDeathOnly, patience: .seconds(2), isDisposable: true),
+          migrations: SearchIndexSchema.migrations)
       }
     attempt = running
     do {

@@ -13,11 +13,13 @@ struct Sessions: AsyncParsableCommand {
         echo '{"role":"user","content":"Hello"}' | holdfast sessions append review --jsonl -
         holdfast sessions list --source cron
         holdfast sessions show review
+        holdfast sessions search "broken pipe" role:tool after:7d
 
       A session may be named by the beginning of its id where no other begins like it.
       """,
     subcommands: [
-      SessionsCreate.self, SessionsAppend.self, SessionsList.self, SessionsShow.self, SessionsRename.self,
+      SessionsCreate.self, SessionsAppend.self, SessionsList.self, SessionsShow.self, SessionsSearch.self,
+      SessionsRename.self,
       SessionsEnd.self, SessionsArchive.self, SessionsFork.self, SessionsRewind.self, SessionsDelete.self,
     ])
 }
