@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,3 +261,367 @@ def test_nothing_there_is_66_and_several_files_have_a_line_each_and_the_worst_co
     both = home.run("doctor", str(bad), str(sound), "--json", check=False)
     assert both.returncode == 65
     assert [json.loads(line)["verdict"] for line in both.stdout.splitlines()] == ["not-a-database", "healthy"]
+
+
+def codes(diagnosis: dict) -> list[str]:
+    return [finding["code"] for finding in diagnosis["findings"]]
+
+
+def message(diagnosis: dict, code: str) -> str:
+    (finding,) = [finding for finding in diagnosis["findings"] if finding["code"] == code]
+    return finding["message"]
+
+
+def change(path: Path, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement).fetchall()
+
+
+def damage(path: Path, table: str, leaf: int = 2) -> None:
+    page = pages_of(path, table)[leaf]
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 64)
+
+
+def test_nothing_is_copied_to_be_looked_at(home: Home, place: Path) -> None:
+    path = make(place / "x.db", "wal")
+    killed_while(path, "PRAGMA wal_autocheckpoint = 0", "DELETE FROM t WHERE a < 100")
+    before = everything_in(place)
+    done = subprocess.run(
+        home.command("doctor", str(path), "--deep", "--json"),
+        env=home.environment(TMPDIR="/nowhere"),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    diagnosis = json.loads(done.stdout)
+    # What is only in the -wal is seen.
+    assert diagnosis["tables"] == [{"name": "t", "rows": 400}]
+    assert "wal-pending" in codes(diagnosis)
+    assert everything_in(place) == before
+
+
+def test_a_deep_look_counts_rows_follows_references_and_has_search_indexes_check_themselves(
+    home: Home, place: Path
+) -> None:
+    path = make(place / "x.db")
+    change(
+        path,
+        "CREATE TABLE child(id INTEGER PRIMARY KEY, t INTEGER REFERENCES t(a))",
+        "INSERT INTO child VALUES (1, 1), (2, 99999), (3, 99999)",
+        "CREATE VIRTUAL TABLE good USING fts5(b)",
+        "INSERT INTO good VALUES ('some words')",
+        "CREATE VIRTUAL TABLE stale USING fts5(b, content = 't', content_rowid = 'a')",
+        "CREATE VIRTUAL TABLE bad USING fts5(b)",
+        "INSERT INTO bad VALUES ('some words')",
+        "UPDATE bad_content SET c0 = 'others'",
+    )
+    quick = examine(home, path, 0)
+    assert quick["tables"] is None
+    assert "foreign-key" not in codes(quick)
+    assert "child(t)" in message(quick, "unindexed-foreign-key")
+    before = everything_in(place)
+    done = home.run("doctor", str(path), "--deep", "--json", check=False)
+    assert (done.returncode, done.stderr) == (65, "")
+    assert everything_in(place) == before
+    deep = json.loads(done.stdout)
+    assert deep["verdict"] == "index-damaged"
+    assert deep["indexes"] == []
+    assert deep["search_indexes"] == ["bad", "stale"]
+    assert "bad" in message(deep, "search-index-damage")
+    assert "stale" in message(deep, "search-index-stale")
+    assert "2 rows of child" in message(deep, "foreign-key")
+    assert {"name": "child", "rows": 3} in deep["tables"]
+    # What it says to do, mends it.
+    change(
+        path,
+        "INSERT INTO bad(bad) VALUES ('rebuild')",
+        "INSERT INTO stale(stale) VALUES ('rebuild')",
+        "DELETE FROM child WHERE id > 1",
+        "CREATE INDEX child_t ON child(t)",
+    )
+    mended = json.loads(home.run("doctor", str(path), "--deep", "--json").stdout)
+    assert (mended["verdict"], codes(mended)) == ("healthy", [])
+
+
+def test_a_large_file_is_looked_at_in_part_unless_asked(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    # Neither the first row is in it nor the last.
+    damage(path, "t", leaf=1)
+    with path.open("r+b") as file:
+        # Pages of nothing behind the end, which takes no room on the disk.
+        file.truncate((256 << 20) + 4096)
+    quick = examine(home, path, 0)
+    assert "bytes" in message(quick, "not-deep")
+    done = home.run("doctor", str(path), "--deep", "--json", check=False)
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (65, "damaged")
+
+
+def test_progress_is_shown_on_a_terminal_only(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    assert home.run("doctor", str(path), "--deep").stderr == ""
+    ours, theirs = os.openpty()
+    done = subprocess.run(
+        home.command("doctor", str(path), "--deep"),
+        env=home.environment(),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=False,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 4096):
+            shown += piece
+    os.close(ours)
+    assert done.returncode == 0
+    assert b"x.db [" in shown
+    assert b"% " in shown
+    # The bar is gone when the verdict comes.
+    assert shown.endswith(b"\r\x1b[K")
+    assert b"healthy" in done.stdout
+    assert b"500 rows" in done.stdout
+
+
+def test_tables_only_their_own_program_can_compare_are_said_and_not_called_damaged(
+    home: Home, place: Path
+) -> None:
+    path = make(place / "x.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.create_collation("THEIRS", lambda a, b: (a > b) - (a < b))
+        connection.execute("CREATE TABLE named(name TEXT COLLATE THEIRS)")
+        connection.execute("CREATE INDEX named_name ON named(name)")
+        connection.execute("INSERT INTO named VALUES ('a'), ('b')")
+        connection.commit()
+    diagnosis = examine(home, path, 0)
+    assert diagnosis["verdict"] == "healthy"
+    assert "named" in message(diagnosis, "not-checked")
+
+
+def test_a_directory_stands_for_every_database_in_it(home: Home, place: Path) -> None:
+    make(place / "b.db")
+    make(place / "a.sqlite", "wal")
+    (place / "notes.txt").write_text("SQLite is mentioned here", encoding="utf-8")
+    (place / "bad.db").write_bytes(b"\xa5" * 5000)
+    box = place / "mailboxes" / "agent" / "session"
+    box.mkdir(parents=True)
+    make(box / "inbound.db")
+    (place / "link.db").symlink_to(place / "b.db")
+    orphan = make(place / "gone.db", "wal")
+    killed_while(orphan, "PRAGMA wal_autocheckpoint = 0", "DELETE FROM t WHERE a < 100")
+    orphan.unlink()
+    done = home.run("doctor", str(place), "--json", check=False)
+    found = {
+        str(Path(one["path"]).relative_to(place)): one["verdict"]
+        for one in map(json.loads, done.stdout.splitlines())
+    }
+    assert found == {
+        "a.sqlite": "healthy",
+        "b.db": "healthy",
+        "bad.db": "not-a-database",
+        "gone.db": "wal-orphan",
+        "mailboxes/agent/session/inbound.db": "healthy",
+    }
+    assert done.returncode == 65
+    empty = place / "empty"
+    empty.mkdir()
+    nothing = home.run("doctor", str(empty), check=False)
+    assert (nothing.returncode, nothing.stdout) == (66, "")
+
+
+def recorded(home: Home) -> Path:
+    row = {"provider": "p", "model": "m", "input_tokens": 1, "output_tokens": 1}
+    home.run("usage", "record", "--jsonl", "-", stdin=json.dumps(row) + "\n")
+    return home.usage_db
+
+
+def test_a_set_in_quarantine_is_examined_in_place_of_the_file_C05(home: Home) -> None:
+    path = recorded(home)
+    content = path.read_bytes()
+    path.write_bytes(bytes(len(content)))
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    home.run("usage", "report", check=False)
+    assert not path.exists()
+    (entry,) = (home.path / "quarantine").iterdir()
+    for given in (path, entry, home.path):
+        done = home.run("doctor", str(given), "--json", check=False)
+        assert done.returncode == 65, done.stderr
+        (diagnosis,) = map(json.loads, done.stdout.splitlines())
+        assert diagnosis["path"] == str(path)
+        assert diagnosis["verdict"] == "zeroed"
+        assert diagnosis["quarantine"] == str(entry)
+        assert str(entry) in message(diagnosis, "quarantined")
+    # A file in its place does not make the lost one be forgotten.
+    path.write_bytes(content)
+    path.chmod(0o600)
+    diagnosis = json.loads(home.run("doctor", str(path), "--json").stdout)
+    assert diagnosis["verdict"] == "healthy"
+    assert str(entry) in next(f["remedy"] for f in diagnosis["findings"] if f["code"] == "quarantined")
+
+
+def test_a_store_a_newer_build_has_migrated_says_so_C16(home: Home) -> None:
+    path = recorded(home)
+    assert json.loads(home.run("doctor", str(path), "--json").stdout)["verdict"] == "healthy"
+    change(path, "INSERT INTO grdb_migrations VALUES ('usage 999')")
+    done = home.run("doctor", str(path), "--json", check=False)
+    diagnosis = json.loads(done.stdout)
+    assert (done.returncode, diagnosis["verdict"]) == (65, "newer-schema")
+    assert "usage 999" in message(diagnosis, "newer-schema")
+
+
+def test_another_programs_migrations_are_its_own_affair(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    change(path, "CREATE TABLE grdb_migrations(identifier TEXT)", "INSERT INTO grdb_migrations VALUES ('v9')")
+    assert examine(home, path, 0)["verdict"] == "healthy"
+
+
+def test_a_wal_of_another_database_is_told(home: Home, place: Path) -> None:
+    # A copy was put back over a database whose -wal stayed: SQLite would lay that over it.
+    path = make(place / "x.db", "wal")
+    killed_while(path, "PRAGMA wal_autocheckpoint = 0", "UPDATE t SET b = 'new ' || a")
+    other = make(place / "other.db")
+    change(other, "VACUUM")
+    path.write_bytes(other.read_bytes())
+    found = examine(home, path, 65)
+    assert "foreign-wal" in codes(found)
+
+
+def test_a_journal_of_another_moment_is_told_C02(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    earlier = path.read_bytes()
+    killed_while(path, *SPILLED)
+    journal = (place / "x.db-journal").read_bytes()
+    path.write_bytes(earlier)
+    (place / "x.db-journal").unlink()
+    change(path, "DELETE FROM t WHERE a % 2", "DELETE FROM t WHERE a % 3", "VACUUM")
+    (place / "x.db-journal").write_bytes(journal)
+    diagnosis = examine(home, path, 65)
+    assert diagnosis["verdict"] == "hot-journal"
+    assert "foreign-journal" in codes(diagnosis)
+
+
+def test_what_a_rollback_would_make_of_it_is_said_beforehand_C01(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    killed_while(path, *SPILLED)
+    diagnosis = examine(home, path, 65)
+    assert "sound" in message(diagnosis, "recoverable")
+    assert diagnosis["holders"] == []
+
+
+def test_a_shm_nobody_uses_holds_no_data(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    (place / "x.db-shm").write_bytes(bytes(32768))
+    assert "stale-shm" in codes(examine(home, path, 0))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_of_different_users_and_files_everybody_may_read_are_told_C11(
+    home: Home, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        # The test's own directory is closed to others, so what lies in it is not in their reach.
+        hidden = make(tmp_path / "x.db", "wal")
+        hidden.chmod(0o644)
+        assert "world-readable" not in codes(examine(home, hidden, 0))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/var/tmp")))
+        directory.chmod(0o755)
+        path = make(directory / "x.db", "wal")
+        killed_while(path, "PRAGMA wal_autocheckpoint = 0", "DELETE FROM t WHERE a < 100")
+        path.chmod(0o644)
+        os.chown(directory / "x.db-wal", 65534, 65534)
+        diagnosis = examine(home, path, 0)
+        assert "x.db-wal belongs to user 65534" in message(diagnosis, "other-owner")
+        assert "x.db" in message(diagnosis, "world-readable")
+
+
+def test_damage_is_placed_also_while_others_have_the_file_open_C07(home: Home, place: Path) -> None:
+    for name, verdict in (("t", "damaged"), ("t_b", "index-damaged")):
+        path = make(place / f"{name}.db", "wal")
+        damage(path, name)
+        with writing(path, "BEGIN IMMEDIATE", "CREATE TABLE another(x)") as writer:
+            diagnosis = examine(home, path, 65, unchanged=False)
+            assert diagnosis["verdict"] == verdict, diagnosis
+            assert [holder["pid"] for holder in diagnosis["holders"]] == [writer.pid]
+    assert diagnosis["indexes"] == ["t_b"]
+
+
+def test_who_only_has_a_file_open_is_named_and_leaves_it_readable_as_it_is(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    with writing(path, "SELECT count(*) FROM t") as reader:
+        diagnosis = examine(home, path, 0)
+        assert diagnosis["verdict"] == "healthy"
+        assert [holder["locks"] for holder in diagnosis["holders"]] == [["open, no lock"]]
+        assert diagnosis["holders"][0]["pid"] == reader.pid
+
+
+def can_unshare() -> bool:
+    tried = subprocess.run(
+        ["unshare", "-p", "-f", "-m", "--mount-proc", "true"], capture_output=True, check=False
+    )
+    return tried.returncode == 0
+
+
+needs_namespaces = pytest.mark.skipif(
+    not can_unshare(), reason="this user may not make a pid namespace (`unshare -p` fails)"
+)
+
+
+@needs_namespaces
+def test_a_writer_in_a_container_is_named_by_its_pid_here_A16(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    writer = subprocess.Popen(
+        [
+            "unshare",
+            "-p",
+            "-f",
+            "-m",
+            "--mount-proc",
+            "--kill-child",
+            sys.executable,
+            "-c",
+            WRITER,
+            str(path),
+            *SPILLED,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert writer.stdout.readline() == "ready\n"
+        diagnosis = examine(home, path, 75)
+        assert diagnosis["verdict"] == "busy"
+        (holder,) = diagnosis["holders"]
+        assert "python" in holder["command"]
+        assert Path(f"/proc/{holder['pid']}").exists()
+        # Its own namespace knows it as the first process.
+        status = Path(f"/proc/{holder['pid']}/status").read_text(encoding="utf-8")
+        assert [line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:")] == ["1"]
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
+@needs_namespaces
+def test_a_writer_outside_the_container_is_unseen_and_its_journal_not_called_hot_C02(
+    home: Home, place: Path
+) -> None:
+    path = make(place / "x.db")
+    with writing(path, *SPILLED):
+        before = everything_in(place)
+        done = subprocess.run(
+            ["unshare", "-p", "-f", "-m", "--mount-proc", *home.command("doctor", str(path), "--json")],
+            env=home.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 75, (done.stdout, done.stderr)
+        diagnosis = json.loads(done.stdout)
+        assert diagnosis["verdict"] == "busy"
+        assert diagnosis["holders"] == []
+        assert "invisible-holder" in codes(diagnosis)
+        assert everything_in(place) == before

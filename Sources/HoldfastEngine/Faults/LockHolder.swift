@@ -80,6 +80,8 @@ struct KernelLock: Equatable {
 
   /// What the lock of the lane's turn is called.
   static let nameOfTurn = "the turn to write"
+  /// What the locks of a lane are called.
+  static let namesInQueue: Set<String> = [nameOfTurn, "the head of the write queue"]
 
   func covers(_ byte: Int64) -> Bool {
     start <= byte && (end.map { byte <= $0 } ?? true)

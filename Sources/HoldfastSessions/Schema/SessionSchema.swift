@@ -7,7 +7,10 @@ import GRDB
 ///
 /// No CHECK says `json_valid`: before SQLite 3.41 it is not among the functions a schema may use on a connection
 /// with `trusted_schema` off, which every connection of the engine has. What is no JSON is told when it is read.
-enum SessionSchema {
+package enum SessionSchema {
+  /// The names of the migrations this build knows, the oldest first.
+  package static var identifiers: [String] { migrations.migrations }
+
   /// The migrations, for `StateFile.open`.
   static var migrations: DatabaseMigrator {
     var migrator = DatabaseMigrator()

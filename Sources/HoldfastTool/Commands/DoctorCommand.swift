@@ -3,6 +3,8 @@
 import ArgumentParser
 import HoldfastEngine
 import HoldfastGateway
+import HoldfastSessions
+import HoldfastUsage
 
 /// `holdfast doctor`: what is the matter with any SQLite file.
 struct DoctorCommand: AsyncParsableCommand {
@@ -12,33 +14,65 @@ struct DoctorCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         holdfast doctor ~/.holdfast/usage.db
+        holdfast doctor ~/.holdfast             every database of a home
+        holdfast doctor --deep places.sqlite    every page, row and reference
         holdfast doctor --json *.db | jq -r '.path + " " + .verdict'
 
-      Nothing is written to a file or beside it. Exits 0 when every file is healthy or
+      Of a directory every database in it is examined, mailboxes below a home too, and
+      of a file that was set aside the set in quarantine. Nothing is written to a file or beside it. Exits 0 when every file is healthy or
       fresh, 65 when one is damaged in any way, 75 when one is busy, 77 when one may
       not be read, 66 when one is not there; the worst of several.
       """)
 
-  @Argument(help: ArgumentHelp("Databases of any program.", valueName: "path"))
+  @Argument(help: ArgumentHelp("Databases of any program, or directories.", valueName: "path"))
   var paths: [String]
+
+  @Flag(help: "Look at everything, however large a file is, count rows and follow references.")
+  var deep = false
 
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
     var worst = Int32(0)
     for path in paths {
-      let code: Int32
       do {
-        let diagnosis = try await Doctor.examine(path)
-        Console.print(common.json ? try JSONLine.text(diagnosis) : Self.text(diagnosis))
-        code = Self.code(of: diagnosis)
+        for subject in try await Process.onThread({ try Doctor.subjects(of: path) }) {
+          worst = Self.worse(worst, try await examine(subject))
+        }
       } catch let error as StoreError {
-        Console.printError(error.message)
-        code = error.code == .cannotOpen ? ExitStatus.noInput : Failure(error)?.code ?? ExitStatus.software
+        worst = Self.worse(worst, Self.report(error))
       }
-      worst = Self.worse(worst, code)
     }
     if worst != 0 { Process.leave(worst) }
+  }
+
+  /// Examines a file, prints what was found and returns its exit code.
+  private func examine(_ subject: DoctorSubject) async throws -> Int32 {
+    do {
+      let diagnosis = try await Doctor.examine(subject, options: options(for: subject))
+      Console.endProgress()
+      Console.print(common.json ? try JSONLine.text(diagnosis) : Self.text(diagnosis))
+      return Self.code(of: diagnosis)
+    } catch let error as StoreError {
+      Console.endProgress()
+      // The files that are left are examined all the same.
+      return Self.report(error)
+    }
+  }
+
+  private func options(for subject: DoctorSubject) -> Doctor.Options {
+    var options = Doctor.Options(
+      isDeep: deep, knownMigrations: [UsageSchema.identifiers, SessionSchema.identifiers])
+    if deep {
+      let bar = ProgressBar(subject.path)
+      options.progress = { bar.show($0, $1) }
+    }
+    return options
+  }
+
+  private static func report(_ error: StoreError) -> Int32 {
+    Console.printError(error.message)
+    return error.code == .cannotOpen ? ExitStatus.noInput : Failure(error)?.code ?? ExitStatus.software
   }
 
   private static func code(of diagnosis: Diagnosis) -> Int32 {
@@ -71,6 +105,9 @@ struct DoctorCommand: AsyncParsableCommand {
     }
     for finding in diagnosis.findings {
       lines.append("  \(finding.severity.rawValue): \(finding.message) \(finding.remedy)")
+    }
+    for table in diagnosis.tables ?? [] {
+      lines.append("  \(table.name): \(table.rows.map { Amount.count($0) + " rows" } ?? "not counted")")
     }
     return lines.joined(separator: "\n")
   }

@@ -4,7 +4,10 @@ import GRDB
 
 /// The schema of `usage.db`. It is public: `sqlite3`, Python and others may read and write it (promise 6), so
 /// everything a row needs to be counted rightly is in the schema itself.
-enum UsageSchema {
+package enum UsageSchema {
+  /// The names of the migrations this build knows, the oldest first.
+  package static var identifiers: [String] { migrations.migrations }
+
   /// The migrations, for `StateFile.open`.
   static var migrations: DatabaseMigrator {
     var migrator = DatabaseMigrator()

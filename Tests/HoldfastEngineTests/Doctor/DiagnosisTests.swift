@@ -15,7 +15,7 @@ import Testing
     #expect(
       Set(object.keys) == [
         "path", "verdict", "sqlite_version", "wal_reset_bug", "journal_mode", "wal_bytes", "page_count",
-        "filesystem", "holders", "findings",
+        "filesystem", "holders", "findings", "certain", "indexes", "search_indexes", "tables", "quarantine",
       ])
     #expect(object["verdict"] as? String == "wal-orphan")
     #expect(object["journal_mode"] is NSNull)

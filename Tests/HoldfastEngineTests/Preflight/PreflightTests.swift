@@ -96,7 +96,7 @@ import Testing
       $0.isAllZero = true
     },
     Case("overwritten first page", .notADatabase) { $0.header[0] = 0 },
-    Case("shorter than a header", .notADatabase) {
+    Case("shorter than its header", .truncated) {
       $0.header = Array($0.header[..<60])
       $0.database?.size = 60
     },

@@ -77,6 +77,9 @@ package enum Preflight {
   }
 
   private static func headless(_ facts: FileFacts, _ name: String) -> PreflightVerdict {
+    if facts.header.starts(with: PageLayout.magic) {
+      return .init(.truncated, "\(name) ends after \(facts.header.count) bytes, inside its own header.")
+    }
     var reason = "\(name) does not begin like an SQLite database"
     if let frames = facts.walFrames, frames.committedFrames > 0 {
       reason += ", but \(name)-wal holds \(frames.committedFrames) frames that were committed"

@@ -74,7 +74,7 @@ final class BackupSource {
     let name = path.fileName
     guard let identity = FileIdentity(path: path) else { throw .opening(path, errno: errno) }
     // Where this process has it open, reading it here would drop the locks; and it was judged then.
-    guard !OpenFiles.areOpenHere([identity]) else { return }
+    guard !FileUsers.areOpenHere([identity]) else { return }
     let descriptor = openFile(path)
     guard descriptor >= 0 else { throw .opening(path, errno: errno) }
     let header = DatabaseHeader(descriptor: descriptor)

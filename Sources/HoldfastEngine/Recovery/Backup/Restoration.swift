@@ -54,7 +54,7 @@ struct Restoration {
       lock = file
       guard FileIdentity(descriptor: file.descriptor) == identity,
         try file.tryLock(.exclusive, at: Self.lockBytes.start, length: Self.lockBytes.length)
-      else { throw refusal(holders: OpenFiles.holders(ofDatabaseAt: target, hasTurn: true)) }
+      else { throw refusal(holders: FileUsers.of(target).holders(hasTurn: true)) }
     }
     let quarantine = try keepOldSet()
     if quarantine != nil {
@@ -69,7 +69,7 @@ struct Restoration {
         """
         Another program made a new \(target.fileName) while the old one was set aside\
         \(quarantine.map { " to \($0)" } ?? ""); the backup was not put in its place: stop that program and try again.
-        """, path: target, holders: OpenFiles.holders(ofDatabaseAt: target, hasTurn: true))
+        """, path: target, holders: FileUsers.of(target).holders(hasTurn: true))
     }
     return quarantine
   }
@@ -107,7 +107,7 @@ struct Restoration {
   }
 
   private func requireUnheld(hasTurn: Bool = false) throws(StoreError) {
-    let holders = OpenFiles.holders(ofDatabaseAt: target, hasTurn: hasTurn)
+    let holders = FileUsers.of(target).holders(hasTurn: hasTurn)
     guard holders.isEmpty else { throw refusal(holders: holders) }
   }
 

@@ -43,6 +43,13 @@ package struct Diagnosis: Hashable, Sendable, Codable {
     }
   }
 
+  /// A table with its rows.
+  package struct Table: Hashable, Sendable, Codable {
+    package var name: String
+    /// nil when they could not be counted.
+    package var rows: Int64?
+  }
+
   /// The database's canonical path.
   package var path: String
   /// The verdict, as in `hot-journal`.
@@ -64,6 +71,16 @@ package struct Diagnosis: Hashable, Sendable, Codable {
   package var holders: [FileUser]
   /// What was found, the gravest first.
   package var findings: [Finding]
+  /// Whether what was seen leaves no other explanation than the verdict.
+  package var isCertain = true
+  /// The damaged indexes that REINDEX makes anew; none where tables are damaged too.
+  package var indexes: [String] = []
+  /// The full-text indexes that are damaged or do not fit their contents, which `rebuild` makes anew.
+  package var searchIndexes: [String] = []
+  /// Rows by table, where they were counted.
+  package var tables: [Table]?
+  /// The directory in quarantine whose set was examined.
+  package var quarantine: String?
 
   /// A diagnosis without findings.
   package init(path: String, verdict: FileVerdict) {
@@ -78,7 +95,9 @@ package struct Diagnosis: Hashable, Sendable, Codable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case path, verdict, filesystem, holders, findings
+    case path, verdict, filesystem, holders, findings, indexes, tables, quarantine
+    case isCertain = "certain"
+    case searchIndexes = "search_indexes"
     case sqliteVersion = "sqlite_version"
     case walResetBug = "wal_reset_bug"
     case journalMode = "journal_mode"
@@ -99,5 +118,10 @@ package struct Diagnosis: Hashable, Sendable, Codable {
     try container.encode(filesystem, forKey: .filesystem)
     try container.encode(holders, forKey: .holders)
     try container.encode(findings, forKey: .findings)
+    try container.encode(isCertain, forKey: .isCertain)
+    try container.encode(indexes, forKey: .indexes)
+    try container.encode(searchIndexes, forKey: .searchIndexes)
+    try container.encode(tables, forKey: .tables)
+    try container.encode(quarantine, forKey: .quarantine)
   }
 }

@@ -55,7 +55,7 @@ extension Doctor {
   package static func subjects(of spelledPath: String) throws -> [DoctorSubject] {
     let path = try CanonicalPath.of(spelledPath)
     guard FileFacts.Entry(path: path)?.kind == .directory else { return [subject(at: path)] }
-    if let manifest = QuarantineFiles.manifest(in: path) {
+    if let manifest = QuarantineFiles.manifest(in: path), isPlain(manifest.name) {
       return [DoctorSubject(QuarantineEntry(directory: path, manifest: manifest))]
     }
     let found = databases(in: path) + mailboxes(below: path).flatMap { databases(in: $0) }
@@ -77,7 +77,14 @@ extension Doctor {
 
   /// The sets that were set aside from a path and not dealt with since, the oldest first.
   static func unresolved(of path: String) -> [QuarantineEntry] {
-    Quarantine.entries(of: path).filter { $0.manifest.state == .complete }
+    Quarantine.entries(of: path).filter {
+      $0.manifest.state == .complete && $0.manifest.name == path.fileName
+    }
+  }
+
+  /// Whether a manifest, which anybody may have edited, names a file of its own directory.
+  private static func isPlain(_ name: String) -> Bool {
+    name == name.fileName && name != "." && name != ".."
   }
 
   /// The canonical paths of a directory's databases, those gone or set aside among them.
@@ -90,7 +97,7 @@ extension Doctor {
     }
     for name in QuarantineFiles.list(prefix + "quarantine") {
       if let manifest = QuarantineFiles.manifest(in: prefix + "quarantine/" + name),
-        manifest.name == manifest.name.fileName, !unresolved(of: prefix + manifest.name).isEmpty
+        isPlain(manifest.name), !unresolved(of: prefix + manifest.name).isEmpty
       {
         found.insert(prefix + manifest.name)
       }

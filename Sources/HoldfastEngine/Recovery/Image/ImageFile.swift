@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CHoldfast
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -124,6 +126,14 @@ final class ImageFile: Sendable {
 
   /// Whether nobody has written to the file since it was opened, and the path still names it.
   var isUnchanged: Bool { Stamp(descriptor) == stamp && FileIdentity(path: path) == identity }
+
+  /// Whether anybody, this process too, holds a lock of the bytes SQLite locks in a database (`os.h`,
+  /// PENDING_BYTE and the 511 behind it). Nothing is locked by asking.
+  var isLocked: Bool {
+    var isBlocked: Int32 = 0
+    return unsafe chf_ofd_probe(descriptor, Int16(F_WRLCK), 0x4000_0000, 512, &isBlocked) == 0
+      && isBlocked != 0
+  }
 
   /// Fills `buffer` from `offset` on.
   /// - Returns: how many bytes there were; fewer at the end of the file.

@@ -15,7 +15,7 @@ package enum ImageVFS {
   /// Images that are just being opened, by the number in their name.
   private struct Waiting {
     var next = 0
-    var images: [String: FileImage] = [:]
+    var images: [String: (image: FileImage, claimsWritable: Bool)] = [:]
   }
 
   private static let waiting = Monitor(Waiting())
@@ -24,19 +24,22 @@ package enum ImageVFS {
   ///
   /// The file may be hostile: the schema is not trusted, cells are checked, nothing is mapped, temporary data
   /// stays in memory, and SQL can neither write, attach nor change what protects it.
+  ///
+  /// - Parameter claimsWritable: to let SQLite begin transactions that write nothing, as search indexes check
+  ///   themselves in one (an `INSERT` of the word `integrity-check`). What would write still fails.
   /// - Throws: `DatabaseError`; ``StoreError`` with code `setting` when the SQLite library cannot be told to
   ///   use this VFS (built without URI file names) or a setting did not take.
-  package static func open(_ image: FileImage) throws -> DatabaseQueue {
+  package static func open(_ image: FileImage, claimsWritable: Bool = false) throws -> DatabaseQueue {
     try registration.get()
     let key = waiting.withLock { waiting in
       waiting.next += 1
       let key = "/image-\(waiting.next)"
-      waiting.images[key] = image
+      waiting.images[key] = (image, claimsWritable)
       return key
     }
     defer { waiting.withLock { _ = $0.images.removeValue(forKey: key) } }
     var configuration = Configuration()
-    configuration.readonly = true
+    configuration.readonly = !claimsWritable
     configuration.label = "holdfast.image"
     // Old schemas have them, and a schema that does not parse shows none of its tables.
     configuration.acceptsDoubleQuotedStringLiterals = true
@@ -45,7 +48,8 @@ package enum ImageVFS {
     // in it to escape (row C13).
     let queue: DatabaseQueue
     do {
-      queue = try DatabaseQueue(path: "file:\(key)?vfs=\(name)&immutable=1", configuration: configuration)
+      let uri = "file:\(key)?vfs=\(name)" + (claimsWritable ? "" : "&immutable=1")
+      queue = try DatabaseQueue(path: uri, configuration: configuration)
     } catch let error as DatabaseError where error.resultCode == .SQLITE_CANTOPEN {
       throw StoreError(
         .setting,
@@ -53,7 +57,7 @@ package enum ImageVFS {
         path: image.path, underlying: error)
     }
     do {
-      try queue.inDatabase { try protect($0, path: image.path) }
+      try queue.inDatabase { try protect($0, path: image.path, claimsWritable: claimsWritable) }
     } catch {
       try? queue.close()
       throw error
@@ -61,7 +65,7 @@ package enum ImageVFS {
     return queue
   }
 
-  private static func protect(_ db: Database, path: String) throws {
+  private static func protect(_ db: Database, path: String, claimsWritable: Bool) throws {
     var file: UnsafeMutablePointer<sqlite3_file>?
     let code = unsafe sqlite3_file_control(db.sqliteConnection, "main", SQLITE_FCNTL_FILE_POINTER, &file)
     guard code == SQLITE_OK, let methods = unsafe file?.pointee.pMethods,
@@ -75,7 +79,8 @@ package enum ImageVFS {
         .setting, "SQLite did not accept its defensive mode: check which library is linked.", path: path)
     }
     for pragma in [
-      "trusted_schema = 0", "cell_size_check = 1", "mmap_size = 0", "temp_store = MEMORY", "query_only = 1",
+      "trusted_schema = 0", "cell_size_check = 1", "mmap_size = 0", "temp_store = MEMORY",
+      "query_only = \(claimsWritable ? 0 : 1)",
     ] {
       try db.execute(sql: "PRAGMA \(pragma)")
     }
@@ -159,11 +164,13 @@ package enum ImageVFS {
     // Nothing but the image itself: no journal, no temporary file.
     guard flags & SQLITE_OPEN_MAIN_DB != 0, let name = unsafe name else { return SQLITE_CANTOPEN }
     let key = unsafe String(cString: name)
-    guard let image = waiting.withLock({ $0.images[key] }) else { return SQLITE_CANTOPEN }
-    unsafe UnsafeMutableRawPointer(file).assumingMemoryBound(to: ImageVFSFile.self).pointee.image =
-      Unmanaged.passRetained(image)
+    guard let (image, claimsWritable) = waiting.withLock({ $0.images[key] }) else { return SQLITE_CANTOPEN }
+    let ours = unsafe UnsafeMutableRawPointer(file).assumingMemoryBound(to: ImageVFSFile.self)
+    unsafe ours.pointee.image = Unmanaged.passRetained(image)
+    unsafe ours.pointee.claimsWritable = claimsWritable
     unsafe file.pointee.pMethods = unsafe UnsafePointer(ImageVFSFile.methods)
-    unsafe outFlags?.pointee = (flags & ~SQLITE_OPEN_READWRITE) | SQLITE_OPEN_READONLY
+    unsafe outFlags?.pointee =
+      claimsWritable ? flags : (flags & ~SQLITE_OPEN_READWRITE) | SQLITE_OPEN_READONLY
     return SQLITE_OK
   }
 }

@@ -6,6 +6,7 @@ import GRDBSQLite
 @safe struct ImageVFSFile {
   var base: sqlite3_file
   var image: Unmanaged<FileImage>?
+  var claimsWritable = false
 
   /// The functions of every open image (<https://www.sqlite.org/c3ref/io_methods.html>). Those that would
   /// write refuse.
@@ -42,8 +43,12 @@ import GRDBSQLite
     }
     unsafe methods.pointee.xFileControl = { _, _, _ in SQLITE_NOTFOUND }
     unsafe methods.pointee.xSectorSize = { _ in 4096 }
-    // An immutable file has no journal and needs no lock (os.h, `SQLITE_IOCAP_IMMUTABLE`).
-    unsafe methods.pointee.xDeviceCharacteristics = { _ in SQLITE_IOCAP_IMMUTABLE }
+    unsafe methods.pointee.xDeviceCharacteristics = { file in
+      guard let file = unsafe file else { return 0 }
+      let ours = unsafe UnsafeMutableRawPointer(file).assumingMemoryBound(to: ImageVFSFile.self)
+      // An immutable file has no journal and needs no lock (os.h, `SQLITE_IOCAP_IMMUTABLE`).
+      return unsafe ours.pointee.claimsWritable ? 0 : SQLITE_IOCAP_IMMUTABLE
+    }
     return unsafe methods
   }()
 

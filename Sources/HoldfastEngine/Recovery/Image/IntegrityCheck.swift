@@ -29,14 +29,28 @@ package struct IntegrityCheck: Sendable {
     package var tables: [String] = []
     /// Tables on which SQLite stopped with an error.
     package var failed: [String] = []
+    /// Tables SQLite could not check here, and its reason: a collation or function that only the database's own
+    /// program has. That says nothing against them.
+    package var unchecked: [String: String] = [:]
     package var isSound: Bool { findings.isEmpty }
   }
 
-  /// The map of the same pages that the connection reads.
-  package let map: PageMap
+  /// The map of the same pages that the connection reads; nil where only SQLite may read them.
+  package let map: PageMap?
+  private let objects: [SchemaObject]
 
   /// Makes a check.
-  package init(_ map: PageMap) { self.map = map }
+  package init(_ map: PageMap) {
+    self.map = map
+    objects = map.objects
+  }
+
+  /// Makes a check of a database whose pages others may be writing: what is found about a page is then the
+  /// table's, since nobody knows whose page it is.
+  package init(objects: [SchemaObject]) {
+    map = nil
+    self.objects = objects
+  }
 
   /// Checks all tables. Blocks.
   ///
@@ -52,12 +66,6 @@ package struct IntegrityCheck: Sendable {
     on db: Database, progress: (Double) throws -> Void = { _ in },
     isCancelled: @escaping () -> Bool = { false }
   ) throws -> Report {
-    var report = Report()
-    for problem in map.problems { report.findings.append(Finding(problem)) }
-    let tables = map.objects.filter { $0.type == "table" && $0.root != 0 }
-    let sizes = tables.map { pages(of: $0) }
-    let total = max(1, sizes.reduce(0, +))
-    var done = 0
     let watch = CancellationWatch(isCancelled)
     unsafe sqlite3_progress_handler(
       db.sqliteConnection, 5000,
@@ -67,38 +75,68 @@ package struct IntegrityCheck: Sendable {
           ? 1 : 0
       }, Unmanaged.passUnretained(watch).toOpaque())
     defer { unsafe sqlite3_progress_handler(db.sqliteConnection, 0, nil, nil) }
+    defer { withExtendedLifetime(watch) {} }
+    return try run(progress: progress, isCancelled: isCancelled) { try $0(db) }
+  }
+
+  /// Checks all tables, each in a slice of its own, between which the database's writer gets its turn. Blocks.
+  ///
+  /// - Parameters:
+  ///   - progress: gets the share of pages (of tables, without a map) that are done, 0 … 1.
+  ///   - slice: gives what it is called with a connection, outside of a transaction.
+  /// - Throws: `CancellationError`; what SQLite says when it is not about damage; what `slice` throws by itself.
+  package func run(
+    progress: (Double) throws -> Void = { _ in }, isCancelled: () -> Bool = { false },
+    slice: ((Database) throws -> [String]) throws -> [String]
+  ) throws -> Report {
+    var report = Report()
+    for problem in map?.problems ?? [] { report.findings.append(Finding(problem)) }
+    let tables = objects.filter { $0.type == "table" && $0.root != 0 }
+    let sizes = tables.map { pages(of: $0) }
+    let total = max(1, sizes.reduce(0, +))
+    var done = 0
     for (table, size) in zip(tables, sizes) {
       if isCancelled() { throw CancellationError() }
-      try check(table, on: db, into: &report)
+      try check(table, in: slice, into: &report)
       done += size
       try progress(Double(done) / Double(total))
     }
-    withExtendedLifetime(watch) {}
     return report
   }
 
   private func pages(of table: SchemaObject) -> Int {
-    map.pageTotal(of: .table(name: table.name, root: table.root))
+    guard let map else { return 1 }
+    return map.pageTotal(of: .table(name: table.name, root: table.root))
       + indexes(of: table).map {
         map.pageTotal(of: .index(name: $0.name, table: $0.table, root: $0.root))
       }.reduce(0, +)
   }
 
   private func indexes(of table: SchemaObject) -> [SchemaObject] {
-    map.objects.filter { $0.type == "index" && $0.table == table.name }
+    objects.filter { $0.type == "index" && $0.table == table.name }
   }
 
-  private func check(_ table: SchemaObject, on db: Database, into report: inout Report) throws {
+  private func check(
+    _ table: SchemaObject, in slice: ((Database) throws -> [String]) throws -> [String],
+    into report: inout Report
+  ) throws {
     let name = table.name.replacing("'", with: "''")
     do {
-      let lines = try String.fetchAll(db, sql: "PRAGMA integrity_check('\(name)')")
+      let lines = try slice { try String.fetchAll($0, sql: "PRAGMA integrity_check('\(name)')") }
       // One row can hold several lines.
       for line in lines.flatMap({ $0.split(separator: "\n") }) where line != "ok" && !line.hasPrefix("***") {
         report.findings.append(classified(String(line), table: table))
       }
       report.tables.append(table.name)
     } catch let error as DatabaseError {
-      if error.resultCode == .SQLITE_INTERRUPT { throw CancellationError() }
+      switch ResultClass(extendedCode: error.extendedResultCode.rawValue) {
+      case .interrupted: throw CancellationError()
+      case .statement:
+        report.unchecked[table.name] = error.message ?? "\(error)"
+        return
+      case .damagedFile, .damagedIndex, .notADatabase: break
+      default: throw error
+      }
       report.failed.append(table.name)
       report.findings.append(
         Finding(kind: kindOfFailure(table), table: table.name, what: error.message ?? "\(error)"))
@@ -107,7 +145,7 @@ package struct IntegrityCheck: Sendable {
 
   /// SQLite stopped without saying where: if the map found damage in the table's indexes only, it was there.
   private func kindOfFailure(_ table: SchemaObject) -> PageProblem.Kind {
-    let own: [PageProblem.Kind] = map.problems.compactMap {
+    let own: [PageProblem.Kind] = (map?.problems ?? []).compactMap {
       switch $0.owner.object {
       case .index(_, table.name, _): .index
       case .table(table.name, _): .table
@@ -121,6 +159,7 @@ package struct IntegrityCheck: Sendable {
     var finding = Finding(kind: .table, table: table.name, what: line)
     if let page = Self.pageNumber(in: line) {
       finding.page = page
+      guard let map else { return finding }
       let owner = map.owner(of: page).object
       finding.kind = PageProblem.Kind(owner)
       if case .index(let name, _, _) = owner { finding.index = name }

@@ -33,6 +33,15 @@ package struct SchemaObject: Hashable, Sendable {
   /// nil for indexes SQLite made by itself.
   package var sql: String?
 
+  /// Makes a row.
+  init(type: String, name: String, table: String, root: UInt32, sql: String?) {
+    self.type = type
+    self.name = name
+    self.table = table
+    self.root = root
+    self.sql = sql
+  }
+
   /// Reads a record of the schema's table; nil when it is none.
   init?(_ values: [StoredValue], encoding: PageLayout.Encoding) {
     guard values.count >= 5, case .text(let type) = values[0], case .text(let name) = values[1],

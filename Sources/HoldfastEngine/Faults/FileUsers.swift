@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// A process that uses a database: the locks it holds on its files, or that it merely has one of them open.
 package struct FileUser: Hashable, Sendable, Codable {
   /// What stands in ``locks`` for a process that has the file open and holds nothing.
@@ -48,6 +56,24 @@ package struct FileUsers: Hashable, Sendable {
   /// Whether nobody is known to use the file.
   package var isEmpty: Bool { processes.isEmpty && !hasInvisibleHolder }
 
+  /// Whether somebody holds a lock of one of the files, and does not merely have it open.
+  package var holdLocks: Bool { hasInvisibleHolder || processes.contains(where: \.holdsLock) }
+
+  /// The same as an error names them, one entry a process.
+  ///
+  /// - Parameter hasTurn: whether the caller has the turn to write: then whoever only stands in the queue behind
+  ///   it uses nothing yet.
+  func holders(hasTurn: Bool = false) -> [LockHolder] {
+    processes.compactMap { user in
+      var locks = user.locks
+      if hasTurn { locks.removeAll(where: KernelLock.namesInQueue.contains) }
+      guard !locks.isEmpty else { return nil }
+      return LockHolder(
+        pid: user.pid, command: user.command,
+        lock: user.holdsLock ? locks.joined(separator: ", ") : "the file open", isStopped: user.isStopped)
+    }
+  }
+
   /// Merges what the kernel's tables say, one entry a process.
   ///
   /// - Parameters:
@@ -70,12 +96,36 @@ package struct FileUsers: Hashable, Sendable {
   }
 
   #if os(Linux)
-    /// Looks who uses the database at `path` now: its file, -wal, -shm, -journal and lane.
+    /// Looks who uses the database at `path` now: its file, -wal, -shm, -journal and lane. Blocks.
     ///
-    /// Reads proc(5) and opens none of the files, so no lock is dropped (row B01). A file is known by device
-    /// and inode, so a process in another container is found by whatever name it has the file. Processes
-    /// whose descriptors may not be looked at are found only by the POSIX locks in `/proc/locks`.
+    /// Reads proc(5) and drops no lock (row B01). A file is known by device and inode, so a process in another
+    /// container is found by whatever name it has the file. Processes whose descriptors may not be looked at
+    /// are found by the POSIX locks in `/proc/locks`, and one that is in neither, such as the host's seen from
+    /// inside a container, by asking for a lock of the database that it would have to give.
     package static func of(_ path: String) -> FileUsers {
+      // Before the tables are read: what was let go in between is not a holder nobody can see.
+      let isHeld = isHeld(path)
+      var users = seen(path)
+      guard isHeld, !users.showsHolder else { return users }
+      users = seen(path)
+      if !users.showsHolder, Self.isHeld(path) { users.hasInvisibleHolder = true }
+      return users
+    }
+
+    /// Whether this process has one of these files open.
+    static func areOpenHere(_ identities: Set<FileIdentity>) -> Bool {
+      !ProcFile.filesOpen(inProcess: getpid()).isDisjoint(with: identities)
+    }
+
+    /// Whether the tables explain a lock of the database.
+    private var showsHolder: Bool {
+      let names = ["a SHARED lock", "a RESERVED lock", "a PENDING lock", "an EXCLUSIVE lock"]
+      return hasInvisibleHolder || processes.contains { !$0.locks.allSatisfy { !names.contains($0) } }
+    }
+
+    private static func isHeld(_ path: String) -> Bool { (try? ImageFile(path))?.isLocked ?? false }
+
+    private static func seen(_ path: String) -> FileUsers {
       var places: [FileIdentity: LockedFile] = [:]
       for file in LockedFile.allCases {
         if let identity = FileIdentity(path: file.path(of: path)) { places[identity] = file }
@@ -121,6 +171,9 @@ package struct FileUsers: Hashable, Sendable {
   #else
     /// Elsewhere the system does not tell.
     package static func of(_ path: String) -> FileUsers { FileUsers() }
+
+    /// Whether this process has one of these files open; true, since that is not known.
+    static func areOpenHere(_ identities: Set<FileIdentity>) -> Bool { true }
   #endif
 }
 
