@@ -625,3 +625,109 @@ def test_a_writer_outside_the_container_is_unseen_and_its_journal_not_called_hot
         assert diagnosis["holders"] == []
         assert "invisible-holder" in codes(diagnosis)
         assert everything_in(place) == before
+
+
+OVERLAY = """
+set -e
+mkdir lower upper work seen
+mount -t tmpfs none lower
+cp x.db lower/
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work seen
+"""
+
+
+def can_overlay(directory: Path) -> bool:
+    tried = subprocess.run(
+        ["unshare", "-m", "sh", "-c", OVERLAY], cwd=directory, capture_output=True, check=False
+    )
+    return tried.returncode == 0
+
+
+def test_locks_are_seen_where_the_kernel_lists_files_under_another_device_A16(
+    home: Home, place: Path, tmp_path: Path
+) -> None:
+    tried = tmp_path / "tried"
+    tried.mkdir()
+    make(tried / "x.db")
+    if not can_overlay(tried):
+        pytest.skip("this user may not mount an overlay over two filesystems")
+    make(place / "x.db")
+    # stat(2) of a file on such an overlay names another device than /proc/locks, as on btrfs.
+    script = OVERLAY + 'cd seen\nexec "$@"\n'
+    inside = """
+import subprocess, sqlite3, sys
+c = sqlite3.connect("x.db", isolation_level=None)
+for statement in ("PRAGMA cache_size = 5", "BEGIN IMMEDIATE", "UPDATE t SET b = hex(randomblob(200))"):
+    c.execute(statement).fetchall()
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"""
+    done = subprocess.run(
+        [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            sys.executable,
+            "-c",
+            inside,
+            *home.command("doctor", "x.db", "--json"),
+        ],
+        cwd=place,
+        env=home.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 75, (done.stdout, done.stderr)
+    diagnosis = json.loads(done.stdout)
+    assert diagnosis["filesystem"] == "overlay"
+    assert "an EXCLUSIVE lock" in diagnosis["holders"][0]["locks"]
+    assert "invisible-holder" not in codes(diagnosis)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_file_that_may_not_be_read_is_77_C11(home: Home) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        path = make(directory / "x.db")
+        done = subprocess.run(
+            home.command("doctor", str(path), "--json"),
+            env=home.environment(),
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 77, (done.stdout, done.stderr)
+        diagnosis = json.loads(done.stdout)
+        assert diagnosis["verdict"] == "unreadable"
+        assert "belongs to user 0" in message(diagnosis, "permission")
+
+
+def test_a_file_that_ends_in_its_header_is_truncated(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    os.truncate(path, 60)
+    assert examine(home, path, 65)["verdict"] == "truncated"
+
+
+def test_a_huge_wal_and_the_reader_that_pins_it_are_named_A12(home: Home, place: Path) -> None:
+    path = make(place / "x.db", "wal")
+    with writing(path, "BEGIN", "SELECT count(*) FROM t") as reader:
+        change(path, "PRAGMA synchronous = OFF", "INSERT INTO t VALUES (9000, zeroblob(66 << 20))")
+        diagnosis = examine(home, path, 0, unchanged=False)
+        assert f"pid {reader.pid} " in message(diagnosis, "huge-wal")
+
+
+def test_backups_are_offered_for_what_is_lost_C18(home: Home) -> None:
+    path = recorded(home)
+    home.run("backup")
+    assert "backups" not in codes(json.loads(home.run("doctor", str(path), "--json").stdout))
+    path.write_bytes(b"\xa5" * path.stat().st_size)
+    diagnosis = json.loads(home.run("doctor", str(path), "--json", check=False).stdout)
+    assert str(home.path / "backups") in message(diagnosis, "backups")

@@ -126,10 +126,7 @@ package struct FileUsers: Hashable, Sendable {
     private static func isHeld(_ path: String) -> Bool { (try? ImageFile(path))?.isLocked ?? false }
 
     private static func seen(_ path: String) -> FileUsers {
-      var places: [FileIdentity: LockedFile] = [:]
-      for file in LockedFile.allCases {
-        if let identity = FileIdentity(path: file.path(of: path)) { places[identity] = file }
-      }
+      let places = LockedFile.places(ofDatabaseAt: path)
       // The lane's file says only that the engine knows the database, not that it is open.
       var files = Set(places.filter { $0.value != .lane }.keys)
       for suffix in ["-wal", "-journal"] {
@@ -145,7 +142,8 @@ package struct FileUsers: Hashable, Sendable {
           guard isLane || files.contains(identity) else { continue }
           if !isLane { openers.insert(pid) }
           for line in ProcFile.lines("/proc/\(pid)/fdinfo/\(descriptor)") where line.hasPrefix("lock:") {
-            guard let lock = KernelLock(line: line), let file = places[lock.identity] else { continue }
+            // These are locks of the very file the descriptor is of, by whatever device the kernel lists them.
+            guard let lock = KernelLock(line: line), let file = places[identity] else { continue }
             if lock.family == .ofd { openFileLocks.insert(lock.place) }
             if let name = file.name(of: lock) { locks.append((pid, name)) }
           }

@@ -40,10 +40,7 @@ extension LockTable {
 #if os(Linux)
   extension LockTable {
     static func locks(ofDatabaseAt path: String) -> [(holder: LockHolder, mode: KernelLock.Mode)] {
-      var places: [FileIdentity: LockedFile] = [:]
-      for file in LockedFile.allCases {
-        if let identity = FileIdentity(path: file.path(of: path)) { places[identity] = file }
-      }
+      let places = LockedFile.places(ofDatabaseAt: path)
       var found: [(holder: LockHolder, mode: KernelLock.Mode)] = []
       var ofdSeen = false
       for line in ProcFile.lines("/proc/locks") {
@@ -94,6 +91,20 @@ extension LockTable {
       guard descriptor >= 0 else { return nil }
       defer { _ = close(descriptor) }
       self.init(descriptor: descriptor)
+    }
+  }
+
+  extension LockedFile {
+    /// The files of a database by what stat(2) calls them and, where that differs, by what `/proc/locks` does.
+    static func places(ofDatabaseAt path: String) -> [FileIdentity: LockedFile] {
+      var places: [FileIdentity: LockedFile] = [:]
+      let device = Filesystem.lockDevice(of: path)
+      for file in allCases {
+        guard let identity = FileIdentity(path: file.path(of: path)) else { continue }
+        places[identity] = file
+        if let device { places[FileIdentity(device: device, inode: identity.inode)] = file }
+      }
+      return places
     }
   }
 

@@ -22,6 +22,17 @@ import Testing
     #expect(found.isCoherent == isCoherent)
   }
 
+  @Test func theDeviceOfLocksIsTheMountsAndNotTheFiles_A16() {
+    let table = """
+      22 1 254:0 / / rw - ext4 /dev/vda rw
+      40 22 0:40 / /data rw,relatime shared:1 - btrfs /dev/vdb rw
+      41 22 what / /odd rw - tmpfs none rw
+      """
+    #expect(Filesystem.lockDevice(of: "/data/x.db", mountTable: table) == 40)
+    #expect(Filesystem.lockDevice(of: "/home/x.db", mountTable: table) == 254 << 32)
+    #expect(Filesystem.lockDevice(of: "/odd/x.db", mountTable: table) == nil)
+  }
+
   @Test func aJournalsHeaderIsReadAndAZeroedOneIsNone() throws {
     let magic: [UInt8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]
     let rest: [UInt8] = [255, 255, 255, 255, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 2, 0, 0, 0, 16, 0]

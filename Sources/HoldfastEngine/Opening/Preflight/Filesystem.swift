@@ -39,14 +39,35 @@ package struct Filesystem: Hashable, Sendable {
   /// path or above it, and of several at one place the last, which hides the others.
   /// - Returns: nil when no mount holds the path.
   package static func find(_ path: String, inMountTable table: String) -> Filesystem? {
-    var best: Filesystem?
+    mount(of: path, in: table).map { Filesystem(type: $0.type, mountPoint: $0.point) }
+  }
+
+  /// The device of the filesystem a canonical path is on, as `/proc/locks` has it; nil when the table does not
+  /// say.
+  ///
+  /// On btrfs and on overlays over several filesystems stat(2) gives files another one.
+  static func lockDevice(of path: String, mountTable: String? = nil) -> UInt64? {
+    #if os(Linux)
+      let table = mountTable ?? String(decoding: ProcFile.bytes("/proc/self/mountinfo"), as: UTF8.self)
+    #else
+      let table = mountTable ?? ""
+    #endif
+    return mount(of: path, in: table)?.device
+  }
+
+  private static func mount(
+    of path: String, in table: String
+  ) -> (type: String, point: String, device: UInt64?)? {
+    var best: (type: String, point: String, device: UInt64?)?
     for line in table.split(separator: "\n") {
       let fields = line.split(separator: " ")
       guard let dash = fields.firstIndex(of: "-"), dash >= 6, dash + 1 < fields.count else { continue }
       let point = unescaped(fields[4])
       guard point == "/" || path == point || path.hasPrefix(point + "/") else { continue }
-      guard point.utf8.count >= best?.mountPoint.utf8.count ?? 0 else { continue }
-      best = Filesystem(type: String(fields[dash + 1]), mountPoint: point)
+      guard point.utf8.count >= best?.point.utf8.count ?? 0 else { continue }
+      let numbers = fields[2].split(separator: ":").compactMap { UInt64($0) }
+      let device = numbers.count == 2 ? numbers[0] << 32 | numbers[1] : nil
+      best = (String(fields[dash + 1]), point, device)
     }
     return best
   }

@@ -60,7 +60,7 @@ struct Examination {
       break
     default:
       diagnosis.settle(judged, facts)
-      if users.isEmpty, let prospect = Prospect(of: facts, judged.verdict) {
+      if users.isEmpty, let prospect = Prospect(of: facts, judged.verdict, isDeep: options.isDeep) {
         diagnosis.findings += prospect.findings
         diagnosis.pageCount = Int64(prospect.pageCount)
       }

@@ -9,10 +9,11 @@ struct Prospect: Hashable, Sendable {
   private static let mostBytes: Int64 = 256 << 20
 
   /// Reads the set. Blocks; nothing is written.
+  /// - Parameter isDeep: whether to read it however large it is.
   /// - Returns: nil when it has nothing to say.
-  init?(of facts: FileFacts, _ verdict: FileVerdict) {
+  init?(of facts: FileFacts, _ verdict: FileVerdict, isDeep: Bool) {
     guard [.hotJournal, .zeroed, .notADatabase, .truncated, .damaged, .walOrphan].contains(verdict),
-      (facts.database?.size ?? 0) + (facts.wal?.size ?? 0) <= Self.mostBytes,
+      isDeep || (facts.database?.size ?? 0) + (facts.wal?.size ?? 0) <= Self.mostBytes,
       let image = try? FileImage(
         path: facts.path, wal: facts.path + "-wal",
         journal: verdict == .hotJournal ? facts.path + "-journal" : nil)
