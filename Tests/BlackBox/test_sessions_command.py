@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -280,3 +281,57 @@ def test_no_question_is_a_syntax_error_D10(home: Home, question: str) -> None:
     append(home, "s", {"role": "user", "content": "something"})
     done = home.run("sessions", "search", "--json", question)
     assert json.loads(done.stdout)["hits"] == []
+
+
+def test_text_that_cannot_be_stored_is_repaired_and_that_is_said_D01(home: Home) -> None:
+    lone, clean = append(
+        home, "s", r'{"role":"user","content":"a\ud800b\u0000c"}', r'{"role":"user","content":"\ud83d\ude00"}'
+    )
+    assert lone["repaired"] == ["line"] and "repaired" not in clean
+    assert [m["content"] for m in show(home, "s")["messages"]] == ["a\ufffdb\ufffdc", "\U0001f600"]
+
+
+def test_an_export_taken_in_elsewhere_is_the_same_again(home: Home, tmp_path: Path) -> None:
+    create(home, "--id", "child", "--parent", "top", "--title", "T", "--source", "cron")
+    append(home, "child", {"role": "assistant", "content": ["x"], "cost_microusd": 7})
+    append(home, "top", *({"role": "user", "content": str(number)} for number in range(700)))
+    home.run("sessions", "rewind", "top", "--after", "600")
+    exported = home.run("sessions", "export").stdout
+    other = Home(tmp_path / "other")
+    taken = json.loads(other.run("sessions", "import", "-", "--json", stdin=exported).stdout)
+    assert taken == {"sessions": 2, "messages": 701, "refused": 0}
+    again = json.loads(other.run("sessions", "import", "-", "--json", stdin=exported).stdout)
+    assert again == {"sessions": 0, "messages": 0, "refused": 0}
+    assert other.run("sessions", "export").stdout == exported
+    for session in ("top", "child"):
+        assert show(other, session, "--all") == show(home, session, "--all")
+
+
+def test_a_bad_line_of_an_import_is_named_and_the_rest_taken_in(home: Home) -> None:
+    append(home, "s", {"role": "user", "content": "x"})
+    exported = home.run("sessions", "export").stdout.splitlines()
+    done = home.run(
+        "sessions",
+        "import",
+        "-",
+        "--json",
+        stdin="\n".join([exported[0], "nonsense", exported[1]]),
+        check=False,
+    )
+    assert done.returncode == 65
+    assert "line 2" in done.stderr
+    assert json.loads(done.stdout) == {"sessions": 0, "messages": 0, "refused": 1}
+
+
+def test_pruning_removes_what_nobody_has_used_for_long(home: Home) -> None:
+    for session, year in (("old", 2020), ("new", 2100)):
+        append(home, session, {"role": "user", "content": "x", "time": f"{year}-01-01T00:00:00Z"})
+    with connected(home.path / "sessions.db") as database:
+        database.execute("UPDATE session SET last_active_ms = 1577836800000 WHERE id = 'old'")
+        database.commit()
+    dry = json.loads(home.run("sessions", "prune", "--inactive", "90d", "--dry-run", "--json").stdout)
+    assert dry == {"sessions": 1, "messages": 1}
+    assert {s["id"] for s in listed(home)} == {"old", "new"}
+    assert json.loads(home.run("sessions", "prune", "--inactive", "90d", "--json").stdout) == dry
+    assert {s["id"] for s in listed(home)} == {"new"}
+    assert home.run("sessions", "prune", "--inactive", "soon", check=False).returncode == 64

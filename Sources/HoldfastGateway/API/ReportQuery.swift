@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastEngine
 public import HoldfastUsage
 
 /// The question of a usage report in words, as on the command line and in `/api/usage`.

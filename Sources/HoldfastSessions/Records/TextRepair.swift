@@ -2,7 +2,7 @@
 
 /// Makes text storable: what is no Unicode text, and NUL, which ends a text for half of SQLite's readers, become
 /// U+FFFD (row D01). Whoever repairs says so in its acknowledgement.
-enum TextRepair {
+public enum TextRepair {
   /// The text with each NUL replaced; nil when it has none.
   static func withoutNUL(_ text: String) -> String? {
     guard text.utf8.contains(0) else { return nil }
@@ -13,7 +13,7 @@ enum TextRepair {
   ///
   /// JSON decoders refuse the whole line for one of these.
   /// - Returns: the line, and whether anything was replaced.
-  static func line(_ bytes: [UInt8]) -> (bytes: [UInt8], isRepaired: Bool) {
+  public static func line(_ bytes: [UInt8]) -> (bytes: [UInt8], isRepaired: Bool) {
     let text = String(decoding: bytes, as: UTF8.self)
     var isRepaired = !text.utf8.elementsEqual(bytes)
     var output: [UInt8] = []

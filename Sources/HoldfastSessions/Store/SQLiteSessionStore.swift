@@ -54,7 +54,10 @@ public final class SQLiteSessionStore: SessionStore {
   /// The database, once it is open.
   func file() async throws -> StateFile { try await opening.file() }
 
-  private func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
+  /// An id for a session that was given none.
+  static func mintedID() -> String { UUID().uuidString.lowercased() }
+
+  func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
     try await file().write(body)
   }
 
@@ -77,7 +80,7 @@ public final class SQLiteSessionStore: SessionStore {
       new.metadata = metadata
       if changed { repaired.append("metadata") }
     }
-    let id = new.id ?? UUID().uuidString.lowercased()
+    let id = new.id ?? Self.mintedID()
     let created = try await write { [new] db in try SessionWriter.create(new, id: id, db) }
     return SessionAcknowledgement(id: id, created: created, repaired: repaired.isEmpty ? nil : repaired)
   }
@@ -157,7 +160,7 @@ public final class SQLiteSessionStore: SessionStore {
   public func fork(_ id: String, upTo seq: Int64?, as new: NewSession) async throws -> SessionAcknowledgement
   {
     var new = new
-    let name = new.id ?? UUID().uuidString.lowercased()
+    let name = new.id ?? Self.mintedID()
     new.id = name
     new.parent = nil
     new.edge = nil

@@ -103,6 +103,44 @@ enum SessionReader {
     return transcript
   }
 
+  /// Where the messages of a session have been read up to, in the order they are read.
+  struct Place: Sendable {
+    var after: Int64
+    var isPlaced: Bool
+    var seq: Int64
+
+    static let start = Place(after: -1, isPlaced: false, seq: -1)
+  }
+
+  /// The next messages of a session, of every state; `next` is nil at the end.
+  static func messages(
+    _ key: Int64, after place: Place, limit: Int, _ db: Database
+  ) throws -> (messages: [MessageRecord], faults: [RowFault], next: Place?) {
+    var messages: [MessageRecord] = []
+    var faults: [RowFault] = []
+    var next: Place?
+    let rows = try Row.fetchCursor(
+      db,
+      sql: """
+        SELECT * FROM message WHERE session = ?
+          AND (coalesce(placed_after, seq), placed_after IS NOT NULL, seq) > (?, ?, ?)
+        ORDER BY coalesce(placed_after, seq), placed_after IS NOT NULL, seq LIMIT ?
+        """, arguments: [key, place.after, place.isPlaced, place.seq, limit])
+    var count = 0
+    while let row = try rows.next() {
+      count += 1
+      let after: Int64? = row["placed_after"]
+      let seq: Int64 = row["seq"]
+      if count == limit { next = Place(after: after ?? seq, isPlaced: after != nil, seq: seq) }
+      do {
+        messages.append(try message(row))
+      } catch {
+        faults.append(RowFault(table: "message", row: row["uid"], reason: error.message))
+      }
+    }
+    return (messages, faults, next)
+  }
+
   private static func message(_ row: Row) throws(SessionError) -> MessageRecord {
     guard let state = MessageState(rawValue: row["state"]) else {
       throw SessionError(.unreadable, "Its state, “\(row["state"] as String)”, is none this version knows.")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
+import HoldfastEngine
 
 /// What a batch of new rows adds to `usage_hourly`.
 ///

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastEngine
+
 /// Where usage rows go, and where reports of them come from.
 ///
 /// Implemented on SQLite by ``SQLiteUsageLedger``; callers hold it as `any UsageLedger`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
-import HoldfastEngine
+public import HoldfastEngine
 
 /// What a recosting came to.
 public struct UsageRecostReport: Sendable, Hashable, Codable {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
+import HoldfastEngine
 
 /// Answers a report out of the hourly sums, and out of the rows for the hours a span cuts.
 struct UsageReporter {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastEngine
+
 /// An exact factor on a price.
 public struct PriceRatio: Sendable, Hashable {
   /// The upper part.

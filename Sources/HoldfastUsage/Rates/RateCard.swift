@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
+
 /// What one model of one provider costs.
 ///
 /// Rates are whole micro-dollars per million tokens, so every published price is exact: $0.075 per million is

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
+
 /// The row as the bytes the spool keeps.
 ///
 /// The bytes are: a version (1), then fields in the wire format of Protocol Buffers (a varint key

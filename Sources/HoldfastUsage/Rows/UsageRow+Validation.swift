@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
+
 /// What a row must be to be counted (failure D15).
 extension UsageRow {
   /// Refuses a row with a value that cannot be true.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastEngine
+
 /// How a request ended, as the ledger keeps it.
 public enum UsageOutcome: String, Sendable, Hashable, Codable, CaseIterable {
   /// The whole answer was relayed.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
+
 /// Mints the uids of rows that bring none.
 enum UsageUID {
   /// A UUID of version 7 (RFC 9562 §5.7): it begins with the time, so new rows land at one end of the index.

@@ -25,7 +25,7 @@ import Testing
       wrong.wanted.map(\.tokens) == [
         ["after", "yesterday"], ["before", "2026", "02", "30"], ["user", "x"],
       ])
-    #expect(SearchTime.milliseconds("2026-11-21T10:00:00.5Z", now: 0) == 1_795_255_200_000)
+    #expect(SearchTime.milliseconds("2026-11-21T10:00:00.5Z", now: 0) == 1_795_255_200_500)
     #expect(SearchTime.milliseconds("1969-12-31", now: 0) == -86_400_000)
   }
 

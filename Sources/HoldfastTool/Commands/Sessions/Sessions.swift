@@ -21,6 +21,7 @@ struct Sessions: AsyncParsableCommand {
       SessionsCreate.self, SessionsAppend.self, SessionsList.self, SessionsShow.self, SessionsSearch.self,
       SessionsRename.self,
       SessionsEnd.self, SessionsArchive.self, SessionsFork.self, SessionsRewind.self, SessionsDelete.self,
+      SessionsPrune.self, SessionsExport.self, SessionsImport.self,
     ])
 }
 

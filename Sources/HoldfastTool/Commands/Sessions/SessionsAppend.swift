@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import HoldfastEngine
 import HoldfastGateway
 import HoldfastSessions
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 
 /// `holdfast sessions append`.
 struct SessionsAppend: AsyncParsableCommand {
@@ -79,16 +72,7 @@ private struct Appending {
     var error: String
   }
 
-  /// A line of input: a message, or why it is none.
-  private struct Item: Sendable {
-    var line: Int
-    var message: Result<NewMessage, SessionError>
-  }
-
-  /// The most messages in one transaction: enough to share a sync, few enough to be short.
-  private static let most = 64
-  /// The most bytes of input in one transaction.
-  private static let mostBytes = 4 << 20
+  private typealias Item = JSONInput.Item<NewMessage>
 
   let store: SQLiteSessionStore
   let session: String
@@ -99,11 +83,11 @@ private struct Appending {
   func run() async throws -> Int {
     var refused = 0
     while true {
-      let items = try await Process.onThread { [input] in try Self.read(input) }
+      let items = try await Process.onThread { [input] in try JSONInput.read(input, as: NewMessage.self) }
       guard !items.isEmpty else { return refused }
       var batch: [Item] = []
       for item in items {
-        if case .failure(let error) = item.message {
+        if case .failure(let error) = item.value {
           refused += try await append(batch)
           batch = []
           try refuse(item.line, error.message)
@@ -116,46 +100,16 @@ private struct Appending {
     }
   }
 
-  /// Waits for a line, and takes those along that are there already; none at the end.
-  private static func read(_ input: LineReader) throws -> [Item] {
-    var items: [Item] = []
-    var bytes = 0
-    while items.isEmpty || (input.hasLine && items.count < most && bytes < mostBytes) {
-      guard let line = try input.next() else { break }
-      switch line.content {
-      case .text(let text):
-        if text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
-        bytes += text.count
-        items.append(
-          Item(line: line.number, message: Result { () throws(SessionError) in try message(text) }))
-      case .tooLong:
-        let error = SessionError(.invalid, "The line is longer than \(input.maximumBytes) bytes.")
-        items.append(Item(line: line.number, message: .failure(error)))
-      }
-    }
-    return items
-  }
-
-  private static func message(_ line: [UInt8]) throws(SessionError) -> NewMessage {
-    do {
-      return try JSONDecoder().decode(NewMessage.self, from: Data(line))
-    } catch DecodingError.keyNotFound(let key, _) {
-      throw SessionError(.invalid, "The message has no \(key.stringValue).")
-    } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-      let field = context.codingPath.map(\.stringValue).joined(separator: ".")
-      throw SessionError(
-        .invalid, field.isEmpty ? "The line is no JSON object." : "\(field) is of the wrong kind.")
-    } catch {
-      throw SessionError(.invalid, "The line is no JSON object.", underlying: error)
-    }
-  }
-
   /// Appends in one step; where one message cannot be kept, one by one, so that only that one is refused.
   private func append(_ items: [Item]) async throws -> Int {
-    let messages = items.compactMap { try? $0.message.get() }
+    let messages = items.compactMap { try? $0.value.get() }
     guard !messages.isEmpty else { return 0 }
     do {
-      for made in try await store.append(messages, to: session) { Console.print(try JSONLine.text(made)) }
+      for (item, made) in zip(items, try await store.append(messages, to: session)) {
+        var made = made
+        if item.isRepaired { made.repaired = ["line"] + (made.repaired ?? []) }
+        Console.print(try JSONLine.text(made))
+      }
       return 0
     } catch let error as SessionError where error.code == .invalid {
       guard messages.count > 1 else {
