@@ -36,7 +36,7 @@ struct MemoryPages: PageSource {
 }
 
 /// A row of a table by content: values with their types and bytes.
-typealias RowContent = [SalvageValue]
+typealias RowContent = [StoredValue]
 
 /// What a plain read-only scan reads of each table, forward until it fails and, if it does, backward.
 func plainRows(_ path: String) -> [String: Set<RowContent>] {
@@ -44,9 +44,8 @@ func plainRows(_ path: String) -> [String: Set<RowContent>] {
   guard let database = try? SalvageConnection(path, isReadOnly: true, check: {}) else { return result }
   for name in tableNames(database) {
     var rows: Set<RowContent> = []
-    let hasRowIDs = (try? database.prepare("SELECT rowid FROM \(name.quoted)")) != nil
-    for order in hasRowIDs ? ["", " ORDER BY rowid DESC"] : [""] {
-      let columns = hasRowIDs ? "rowid, *" : "*"
+    let columns = rowColumns(of: name, in: database)
+    for order in columns.hasPrefix("rowid") ? ["", " ORDER BY rowid DESC"] : [""] {
       guard let statement = try? database.prepare("SELECT \(columns) FROM \(name.quoted) NOT INDEXED\(order)")
       else {
         continue
@@ -60,6 +59,14 @@ func plainRows(_ path: String) -> [String: Set<RowContent>] {
   return result
 }
 
+/// The rowid and what a table is given; what it computes is not a row's own.
+func rowColumns(of name: String, in database: SalvageConnection) -> String {
+  let info = (try? database.rows("PRAGMA table_xinfo(\(name.quoted))")) ?? []
+  let names = info.filter { $0[6] == "0" }.compactMap { $0[1]?.quoted }.joined(separator: ", ")
+  let hasRowIDs = (try? database.prepare("SELECT rowid FROM \(name.quoted)")) != nil
+  return names.isEmpty ? "NULL" : hasRowIDs ? "rowid, \(names)" : names
+}
+
 func tableNames(_ database: SalvageConnection) -> [String] {
   let rows = try? database.rows(
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND rootpage > 0")
@@ -71,9 +78,8 @@ func allRows(_ path: String) throws -> [String: [RowContent]] {
   let database = try SalvageConnection(path, isReadOnly: true, check: {})
   var result: [String: [RowContent]] = [:]
   for name in tableNames(database) {
-    let hasRowIDs = (try? database.prepare("SELECT rowid FROM \(name.quoted)")) != nil
     let statement = try database.prepare(
-      "SELECT \(hasRowIDs ? "rowid, *" : "*") FROM \(name.quoted) NOT INDEXED")
+      "SELECT \(rowColumns(of: name, in: database)) FROM \(name.quoted) NOT INDEXED")
     var rows: [RowContent] = []
     while try statement.step() { rows.append((0..<statement.columnCount).map(statement.value)) }
     result[name] = rows
@@ -82,10 +88,10 @@ func allRows(_ path: String) throws -> [String: [RowContent]] {
 }
 
 /// The contents of `lost_and_found` from the first field of the row on, by table.
-func lostRows(_ path: String) throws -> [(table: String?, id: SalvageValue, values: RowContent)] {
+func lostRows(_ path: String) throws -> [(table: String?, id: StoredValue, values: RowContent)] {
   let database = try SalvageConnection(path, isReadOnly: true, check: {})
   guard let statement = try? database.prepare("SELECT * FROM lost_and_found") else { return [] }
-  var rows: [(String?, SalvageValue, RowContent)] = []
+  var rows: [(String?, StoredValue, RowContent)] = []
   while try statement.step() {
     rows.append((statement.text(4), statement.value(3), (6..<statement.columnCount).map(statement.value)))
   }
@@ -133,6 +139,66 @@ func randomDatabase(_ path: String, _ random: inout SplitMix64) throws -> Memory
     """
   return try makeDatabase(
     path, "PRAGMA page_size = \(size); PRAGMA encoding = '\(encoding)'; PRAGMA auto_vacuum = \(vacuum)", sql)
+}
+
+/// A database with every kind of table, index and value, and what was deleted from it.
+func manifoldDatabase(
+  _ path: String, _ random: inout SplitMix64
+) throws -> (pages: MemoryPages, deleted: [String: Set<RowContent>]) {
+  let size = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536].randomElement(using: &random) ?? 4096
+  let encoding = ["UTF-8", "UTF-8", "UTF-16le", "UTF-16be"].randomElement(using: &random) ?? "UTF-8"
+  let count = Int.random(in: 20...150, using: &random)
+  let long = Int.random(in: 10...min(size * 2, 6000), using: &random)
+  try makeDatabase(
+    path,
+    """
+    PRAGMA page_size = \(size); PRAGMA encoding = '\(encoding)';
+    PRAGMA auto_vacuum = \(Int.random(in: 0...2, using: &random))
+    """,
+    """
+    BEGIN;
+    CREATE TABLE doc(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body TEXT,
+      size INT AS (length(body)) STORED, short TEXT AS (substr(body, 1, 4)) VIRTUAL);
+    CREATE INDEX doc_start ON doc(substr(body, 1, 9));
+    CREATE INDEX doc_long ON doc(kind) WHERE size > 50;
+    CREATE VIRTUAL TABLE search USING fts5(body);
+    CREATE TRIGGER doc_added AFTER INSERT ON doc BEGIN
+      INSERT INTO search(rowid, body) VALUES (new.id, new.body);
+    END;
+    CREATE TABLE attachment(id INTEGER PRIMARY KEY, data BLOB);
+    CREATE TABLE state(namespace TEXT, key TEXT, value BLOB, version INT, PRIMARY KEY(namespace, key)) WITHOUT ROWID;
+    CREATE TABLE strict_one(k INTEGER PRIMARY KEY, v TEXT, r REAL, x ANY) STRICT;
+    CREATE TABLE parent(name TEXT UNIQUE COLLATE NOCASE, born NUMERIC);
+    CREATE TABLE child(a, p TEXT REFERENCES parent(name));
+    CREATE TABLE gone(v);
+    CREATE VIEW recent AS SELECT * FROM doc ORDER BY id DESC;
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(count))
+      INSERT INTO doc(id, kind, body) SELECT i, 'kind ' || (i % 3), printf('%.*c', (i * 7919) % \(long), 'w') || ' dög ' || i FROM n;
+    INSERT INTO attachment SELECT id, randomblob((id * 3571) % 40000) FROM doc WHERE id % 9 = 0;
+    INSERT INTO state SELECT 'ns' || (id % 5), 'key' || id, CAST(body AS BLOB), id FROM doc;
+    INSERT INTO strict_one SELECT id * 3, body, id / 3.0, CASE id % 3 WHEN 0 THEN id WHEN 1 THEN body ELSE x'00ff' END FROM doc;
+    INSERT INTO parent SELECT 'name ' || id, CASE id % 2 WHEN 0 THEN id ELSE '2026-01-' || id END FROM doc;
+    INSERT INTO child SELECT id, 'name ' || (id / 2 + 1) FROM doc;
+    INSERT INTO gone SELECT body FROM doc;
+    COMMIT;
+    """)
+  let before = try allRows(path)
+  try ForeignConnection(path).run(
+    """
+    PRAGMA secure_delete = \(Int.random(in: 0...1, using: &random));
+    BEGIN;
+    DELETE FROM doc WHERE id % 11 = 0 OR id BETWEEN 10 AND \(count / 3);
+    UPDATE doc SET body = body || ' again' WHERE id % 5 = 0;
+    DELETE FROM state WHERE version % 3 = 0;
+    DELETE FROM strict_one WHERE k BETWEEN 60 AND \(count * 2);
+    DELETE FROM attachment WHERE id % 2 = 0;
+    DROP TABLE gone;
+    COMMIT;
+    """)
+  let after = try allRows(path)
+  var deleted: [String: Set<RowContent>] = [:]
+  for (table, rows) in before { deleted[table] = Set(rows).subtracting(after[table] ?? []) }
+  return (try MemoryPages(path: path), deleted)
 }
 
 /// One to four wounds: pages zeroed, garbled, swapped, bits flipped, the end cut off.

@@ -30,26 +30,17 @@ package enum ImageVFS {
   /// - Throws: `DatabaseError`; ``StoreError`` with code `setting` when the SQLite library cannot be told to
   ///   use this VFS (built without URI file names) or a setting did not take.
   package static func open(_ image: FileImage, claimsWritable: Bool = false) throws -> DatabaseQueue {
-    try registration.get()
-    let key = waiting.withLock { waiting in
-      waiting.next += 1
-      let key = "/image-\(waiting.next)"
-      waiting.images[key] = (image, claimsWritable)
-      return key
-    }
-    defer { waiting.withLock { _ = $0.images.removeValue(forKey: key) } }
     var configuration = Configuration()
     configuration.readonly = !claimsWritable
     configuration.label = "holdfast.image"
     // Old schemas have them, and a schema that does not parse shows none of its tables.
     configuration.acceptsDoubleQuotedStringLiterals = true
     configuration.foreignKeysEnabled = false
-    // GRDB has no argument for the VFS, so the name carries it. The name itself is ours, so there is nothing
-    // in it to escape (row C13).
     let queue: DatabaseQueue
     do {
-      let uri = "file:\(key)?vfs=\(name)" + (claimsWritable ? "" : "&immutable=1")
-      queue = try DatabaseQueue(path: uri, configuration: configuration)
+      queue = try withURI(of: image, claimsWritable: claimsWritable) {
+        try DatabaseQueue(path: $0, configuration: configuration)
+      }
     } catch let error as DatabaseError where error.resultCode == .SQLITE_CANTOPEN {
       throw StoreError(
         .setting,
@@ -63,6 +54,24 @@ package enum ImageVFS {
       throw error
     }
     return queue
+  }
+
+  /// Gives an image a name under which SQLite opens it, by URI, for as long as `body` runs. A connection that
+  /// was opened keeps the image.
+  static func withURI<Result>(
+    of image: FileImage, claimsWritable: Bool = false, _ body: (String) throws -> Result
+  ) throws -> Result {
+    try registration.get()
+    let key = waiting.withLock { waiting in
+      waiting.next += 1
+      let key = "/image-\(waiting.next)"
+      waiting.images[key] = (image, claimsWritable)
+      return key
+    }
+    defer { waiting.withLock { _ = $0.images.removeValue(forKey: key) } }
+    // GRDB has no argument for the VFS, so the name carries it. The name itself is ours, so there is nothing
+    // in it to escape (row C13).
+    return try body("file:\(key)?vfs=\(name)" + (claimsWritable ? "" : "&immutable=1"))
   }
 
   private static func protect(_ db: Database, path: String, claimsWritable: Bool) throws {

@@ -31,17 +31,17 @@ struct OrphanPages {
       try file.check()
       guard let page = file.page(number), page.cellCount > 0 else { continue }
       for index in 0..<page.cellCount {
-        guard let cell = page.cell(index) else { continue }
-        if let child = cell.child, child != number, parents[child] == nil { parents[child] = number }
+        guard let cell = page.anyCell(index) else { continue }
+        if let child = cell.leftChild, child != number, parents[child] == nil { parents[child] = number }
       }
-      if let child = page.rightChild, child != number, parents[child] == nil { parents[child] = number }
+      if let child = page.rightmostChild, child != number, parents[child] == nil { parents[child] = number }
       if page.kind == .tableLeaf || (wantsIndexes && !page.kind.isTable) { pages.append(number) }
     }
     // What continues a row is not a page of rows, whatever it looks like.
     var continued = file
     for number in pages {
       guard let page = file.page(number) else { continue }
-      for index in 0..<page.cellCount { if let cell = page.cell(index) { continued.markOverflow(cell) } }
+      for index in 0..<page.cellCount { if let cell = page.anyCell(index) { continued.markOverflow(cell) } }
     }
     var groups: [UInt32: [UInt32]] = [:]
     var order: [UInt32] = []
@@ -72,8 +72,8 @@ struct OrphanPages {
       var low: Int64?
       var high: Int64?
       for index in 0..<page.cellCount {
-        guard let cell = page.cell(index) else { continue }
-        if let rowID = cell.rowID {
+        guard let cell = page.anyCell(index) else { continue }
+        if let rowID = cell.rowid {
           low = min(low ?? rowID, rowID)
           high = max(high ?? rowID, rowID)
         }

@@ -12,17 +12,19 @@
 ///
 /// Three sources, in the order in which they are believed: what SQLite itself reads, what a walk of the trees
 /// around the damage finds, and pages that hang below a lost page. The damaged database is read through a
-/// ``PageSource`` and never written.
+/// ``FileImage`` and never written.
 package enum Salvage {
-  /// Makes a new database at `path`, where there must be none.
+  /// Makes a new database at `path`, where there must be none. Blocks.
   ///
-  /// - Parameter progress: called with the done fraction, 0 … 1, on the calling thread.
+  /// - Parameters:
+  ///   - source: the damaged database; what is no ``FileImage`` is written to a file first.
+  ///   - progress: called with the done fraction, 0 … 1, on the calling thread.
   /// - Returns: the counts by table.
   /// - Throws: ``StoreError`` with code `diskFull` (before anything is written when the room is seen to lack),
-  ///   `deadline`, `cancelled`, `refused` when `path` exists, `damaged` when the result is not sound. Nothing is
-  ///   left behind then.
+  ///   `deadline`, `cancelled`, `refused` when `path` exists, `damaged` when the result is not sound,
+  ///   `transient` when somebody wrote to the damaged database meanwhile. Nothing is left behind then.
   package static func run(
-    _ image: any PageSource, into path: String, options: SalvageOptions = SalvageOptions(),
+    _ source: any PageSource, into path: String, options: SalvageOptions = SalvageOptions(),
     progress: @escaping (Double) -> Void = { _ in }
   ) throws -> SalvageReport {
     let path = try CanonicalPath.of(path)
@@ -31,9 +33,9 @@ package enum Salvage {
       throw StoreError(
         .refused, "\(path.fileName) exists and is not overwritten by a salvage; name another.", path: path)
     }
-    try requireRoom(for: image, at: path, options)
+    try requireRoom(for: source, at: path, options)
     let scratch = path + ".salvaging-\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
-    guard unsafe mkdir(scratch, 0o700) == 0 else { throw StoreError.opening(scratch, errno: errno) }
+    guard unsafe mkdir(scratch, 0o700) == 0 else { throw StoreError.writing(scratch, errno: errno) }
     defer { clear(scratch) }
     let deadline = ContinuousClock.now + options.timeLimit
     let check: () throws -> Void = {
@@ -43,32 +45,37 @@ package enum Salvage {
       }
     }
     do {
-      try copy(image, to: scratch + "/copy.db", check: check)
+      let image = try source as? FileImage ?? staged(source, in: scratch, check: check)
       var run = try SalvageRun(image, scratch: scratch, options: options, check: check, progress: progress)
       var report = try run.run()
+      guard image.isCurrent else {
+        throw StoreError(
+          .transient,
+          "\(image.path.fileName) was written to while it was salvaged, so the result was dropped; run it again.",
+          path: image.path)
+      }
       report.output = path
       try publish(scratch + "/new.db", as: path)
       progress(1)
       return report
     } catch let failure as SalvageConnection.Failure {
-      let isFull = failure.code & 0xff == 13 || (failure.code & 0xff == 10 && errno == ENOSPC)
       throw StoreError(
-        isFull ? .diskFull : .sql,
-        isFull
+        failure.isFull ? .diskFull : .sql,
+        failure.isFull
           ? "There was no room for the salvage of \(path.fileName); free some space and run it again."
           : "The salvage into \(path.fileName) failed (\(failure.message), code \(failure.code)).",
         path: path, underlying: failure)
     }
   }
 
-  /// The copy, the new database and what sorting an index takes besides.
-  private static func requireRoom(for image: any PageSource, at path: String, _ options: SalvageOptions)
+  /// The new database and what sorting an index takes besides, and the copy where one is made.
+  private static func requireRoom(for source: any PageSource, at path: String, _ options: SalvageOptions)
     throws
   {
-    let directory = String(path.dropLast(path.fileName.utf8.count))
-    let size = Int64(image.pageSize) * Int64(image.pageCount)
-    let needed = size * 2 + size / 4 + (1 << 20)
-    guard let room = options.freeSpace(directory.isEmpty ? "/" : directory), room < needed else { return }
+    let directory = parent(of: path)
+    let size = Int64(source.pageSize) * Int64(source.pageCount)
+    let needed = size * (source is FileImage ? 1 : 2) + size / 4 + (1 << 20)
+    guard let room = options.freeSpace(directory), room < needed else { return }
     throw StoreError(
       .diskFull,
       """
@@ -77,24 +84,28 @@ package enum Salvage {
       """, path: path)
   }
 
-  /// Writes the pages to a file of our own, holes for pages of zeros.
-  private static func copy(_ image: any PageSource, to path: String, check: () throws -> Void) throws {
+  private static func parent(of path: String) -> String {
+    let directory = String(path.dropLast(path.fileName.utf8.count))
+    return directory.isEmpty ? "/" : directory
+  }
+
+  /// Writes the pages to a file of our own, holes for pages of zeros, so that there is an image of them.
+  private static func staged(
+    _ source: any PageSource, in scratch: String, check: () throws -> Void
+  ) throws -> FileImage {
+    let path = scratch + "/pages.db"
     let file = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard file >= 0 else { throw StoreError.opening(path, errno: errno) }
-    defer { _ = close(file) }
-    let size = image.pageSize
-    guard ftruncate(file, off_t(size) * off_t(image.pageCount)) == 0 else { throw writing(path) }
-    for number in stride(from: UInt32(1), through: max(1, image.pageCount), by: 1) {
+    guard file >= 0 else { throw StoreError.writing(path, errno: errno) }
+    var isOpen = true
+    defer { if isOpen { _ = close(file) } }
+    let size = source.pageSize
+    guard ftruncate(file, off_t(size) * off_t(source.pageCount)) == 0 else {
+      throw StoreError.writing(path, errno: errno)
+    }
+    for number in stride(from: UInt32(1), through: max(1, source.pageCount), by: 1) {
       try check()
-      guard var bytes = try? image.page(number), bytes.count == size, bytes.contains(where: { $0 != 0 })
-      else {
-        continue
-      }
-      if number == 1, bytes.starts(with: "SQLite format 3\0".utf8), bytes.count >= 20 {
-        // A header that asks for a log would make SQLite look for one; the pages are what the log left.
-        bytes[18] = min(bytes[18], 1)
-        bytes[19] = min(bytes[19], 1)
-      }
+      guard let bytes = try? source.page(number), bytes.count == size, bytes.contains(where: { $0 != 0 })
+      else { continue }
       var done = 0
       while done < size {
         let count = unsafe bytes.withUnsafeBytes {
@@ -102,17 +113,13 @@ package enum Salvage {
             file, $0.baseAddress.map { unsafe $0 + done }, size - done,
             off_t(size) * off_t(number - 1) + off_t(done))
         }
-        guard count > 0 || errno == EINTR else { throw writing(path) }
+        guard count > 0 || errno == EINTR else { throw StoreError.writing(path, errno: errno) }
         done += max(0, count)
       }
     }
-  }
-
-  private static func writing(_ path: String) -> StoreError {
-    let code = errno
-    return StoreError(
-      code == ENOSPC || code == EDQUOT ? .diskFull : .io,
-      "Writing a copy for the salvage failed (errno \(code)); nothing was left behind.", path: path)
+    isOpen = false
+    guard close(file) == 0 else { throw StoreError.writing(path, errno: errno) }
+    return try FileImage(path: path)
   }
 
   /// Gives the finished file its name, durably.
@@ -120,18 +127,25 @@ package enum Salvage {
     let descriptor = unsafe open(file, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw StoreError.opening(file, errno: errno) }
     defer { _ = close(descriptor) }
-    guard fchmod(descriptor, 0o600) == 0, fsync(descriptor) == 0 else { throw writing(path) }
+    guard fchmod(descriptor, 0o600) == 0, fsync(descriptor) == 0 else {
+      throw StoreError.writing(path, errno: errno)
+    }
     // link() refuses when somebody made the name meanwhile, where rename() would replace.
-    guard unsafe link(file, path) == 0 else { throw StoreError.opening(path, errno: errno) }
-    let directory = unsafe open(String(path.dropLast(path.fileName.utf8.count)), O_RDONLY | O_CLOEXEC)
-    guard directory >= 0 else { return }
-    _ = fsync(directory)
-    _ = close(directory)
+    guard unsafe link(file, path) == 0 else { throw StoreError.writing(path, errno: errno) }
+    do {
+      try QuarantineFiles.synchronize(parent(of: path))
+    } catch {
+      _ = unsafe unlink(path)
+      throw error
+    }
   }
 
   /// Removes the scratch directory; only names that a run makes are in it.
   private static func clear(_ scratch: String) {
-    for name in ["copy.db", "new.db", "new.db-journal"] { _ = unsafe unlink(scratch + "/" + name) }
+    for name in [
+      "pages.db", "new.db", "new.db-journal", "shell.db", "shell.db-journal", "recovered.db",
+      "recovered.db-journal",
+    ] { _ = unsafe unlink(scratch + "/" + name) }
     _ = unsafe rmdir(scratch)
   }
 }

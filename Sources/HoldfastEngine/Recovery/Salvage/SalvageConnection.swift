@@ -2,6 +2,14 @@
 
 import GRDBSQLite
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// An SQLite connection for salvage alone: no function, no collation and no setting of anybody's.
 ///
 /// GRDB is not used here: it decodes text, and text that is not valid must come over byte for byte.
@@ -10,7 +18,19 @@ import GRDBSQLite
   struct Failure: Error {
     var code: Int32
     var message: String
-    var isConstraint: Bool { code & 0xff == SQLITE_CONSTRAINT }
+    /// The system's error number, where the system was asked; else 0.
+    var systemCode: Int32 = 0
+
+    /// Whether what was read or written is to blame, and not the machine: then it costs that, and not the run.
+    var isAboutContent: Bool {
+      ![SQLITE_FULL, SQLITE_IOERR, SQLITE_NOMEM, SQLITE_INTERRUPT, SQLITE_CANTOPEN].contains(code & 0xff)
+    }
+
+    /// Whether there was no room on the device.
+    var isFull: Bool {
+      code & 0xff == SQLITE_FULL
+        || code & 0xff == SQLITE_IOERR && [ENOSPC, EDQUOT, EFBIG].contains(systemCode)
+    }
   }
 
   private let handle: OpaquePointer
@@ -18,14 +38,26 @@ import GRDBSQLite
   /// Set when the run's own limit stopped a statement.
   private(set) var interruption: (any Error)?
 
-  /// Opens a file. The schema it holds is not trusted: functions with side effects do not run from it.
-  init(_ path: String, isReadOnly: Bool, check: @escaping () throws -> Void) throws {
+  /// Opens a file of our own. The schema it holds is not trusted: functions with side effects do not run from
+  /// it.
+  convenience init(_ path: String, isReadOnly: Bool, check: @escaping () throws -> Void) throws {
+    // `immutable` keeps SQLite from looking for locks, logs and journals: nobody else has the file.
+    try self.init(
+      name: isReadOnly ? "file:\(Self.escaped(path))?immutable=1" : path,
+      flags: isReadOnly
+        ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, check: check)
+  }
+
+  /// Reads the damaged database through ``ImageVFS``, with less care than ``ImageVFS/open(_:)``: cells are not
+  /// checked before they are read, since a page with one bad cell has others.
+  static func reading(_ image: FileImage, check: @escaping () throws -> Void) throws -> SalvageConnection {
+    try ImageVFS.withURI(of: image) { uri in
+      try SalvageConnection(name: uri, flags: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, check: check)
+    }
+  }
+
+  private init(name: String, flags: Int32, check: @escaping () throws -> Void) throws {
     var handle: OpaquePointer?
-    // `immutable` keeps SQLite from looking for locks, logs and journals: the file is a private copy.
-    let name = isReadOnly ? "file:\(Self.escaped(path))?immutable=1" : path
-    let flags =
-      isReadOnly
-      ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
     let code = unsafe sqlite3_open_v2(name, &handle, flags | SQLITE_OPEN_NOMUTEX, nil)
     guard code == SQLITE_OK, let opened = unsafe handle else {
       unsafe sqlite3_close_v2(handle)
@@ -37,19 +69,24 @@ import GRDBSQLite
     let this = unsafe Unmanaged.passUnretained(self).toOpaque()
     _ = unsafe sqlite3_set_authorizer(
       opened,
-      { context, action, _, second, _, _ in unsafe SalvageConnection.authorize(context, action, second) },
+      { context, action, first, second, _, _ in
+        unsafe SalvageConnection.authorize(context, action, first, second)
+      },
       this)
     unsafe sqlite3_progress_handler(opened, 20_000, { unsafe SalvageConnection.progressed($0) }, this)
     try execute("PRAGMA trusted_schema = OFF")
     try execute("PRAGMA foreign_keys = OFF")
     try execute("PRAGMA recursive_triggers = OFF")
     try execute("PRAGMA cell_size_check = OFF")
+    try execute("PRAGMA mmap_size = 0")
   }
 
   deinit { close() }
 
   /// Whether a statement may read anything: `CREATE TABLE … AS SELECT` of a hostile schema must not.
   private var deniesSelect = false
+  /// Whether a statement may do nothing but add a row of literals to a table that is not the schema.
+  private var onlyInserts = false
   private var isClosed = false
   func close() {
     guard !isClosed else { return }
@@ -68,13 +105,26 @@ import GRDBSQLite
 
   /// Nothing in a schema has business with other files, extensions or tokenizer pointers.
   private static func authorize(
-    _ context: UnsafeMutableRawPointer?, _ action: Int32, _ second: UnsafePointer<CChar>?
+    _ context: UnsafeMutableRawPointer?, _ action: Int32, _ first: UnsafePointer<CChar>?,
+    _ second: UnsafePointer<CChar>?
   ) -> Int32 {
+    guard let context = unsafe context else { return SQLITE_DENY }
+    let this = unsafe Unmanaged<SalvageConnection>.fromOpaque(context).takeUnretainedValue()
+    if this.onlyInserts {
+      switch action {
+      case SQLITE_READ: return SQLITE_OK
+      case SQLITE_INSERT:
+        let table = unsafe first.map { unsafe String(cString: $0).lowercased() } ?? ""
+        return table.hasPrefix("sqlite_") ? SQLITE_DENY : SQLITE_OK
+      case SQLITE_FUNCTION:
+        // What `.recover` writes texts with; anything else can be used to keep us busy or to fill the memory.
+        let name = unsafe second.map { unsafe String(cString: $0).lowercased() } ?? ""
+        return ["char", "replace", "unistr"].contains(name) ? SQLITE_OK : SQLITE_DENY
+      default: return SQLITE_DENY
+      }
+    }
     switch action {
-    case SQLITE_SELECT:
-      guard let context = unsafe context else { return SQLITE_OK }
-      let this = unsafe Unmanaged<SalvageConnection>.fromOpaque(context).takeUnretainedValue()
-      return this.deniesSelect ? SQLITE_DENY : SQLITE_OK
+    case SQLITE_SELECT: return this.deniesSelect ? SQLITE_DENY : SQLITE_OK
     case SQLITE_ATTACH, SQLITE_DETACH: return SQLITE_DENY
     case SQLITE_FUNCTION:
       let name = unsafe second.map { unsafe String(cString: $0).lowercased() } ?? ""
@@ -97,7 +147,9 @@ import GRDBSQLite
 
   func failure(_ code: Int32) -> any Error {
     if let interruption { return interruption }
-    return Failure(code: code, message: unsafe String(cString: sqlite3_errmsg(handle)))
+    return Failure(
+      code: code, message: unsafe String(cString: sqlite3_errmsg(handle)),
+      systemCode: unsafe sqlite3_system_errno(handle))
   }
 
   func execute(_ sql: String) throws {
@@ -116,6 +168,17 @@ import GRDBSQLite
     guard try !statement.step() else { throw Failure(code: SQLITE_ERROR, message: "not a CREATE statement") }
   }
 
+  /// Runs one `INSERT` that nobody vouches for, into a table of this database.
+  func insert(_ sql: String) throws {
+    onlyInserts = true
+    defer { onlyInserts = false }
+    let statement = try prepare(sql, isOnly: true)
+    guard try !statement.step() else { throw Failure(code: SQLITE_ERROR, message: "not an INSERT statement") }
+  }
+
+  /// Whether a text is one or more whole statements.
+  static func isComplete(_ sql: String) -> Bool { unsafe sqlite3_complete(sql) == 1 }
+
   func prepare(_ sql: String, isOnly: Bool = false) throws -> SalvageStatement {
     var statement: OpaquePointer?
     let (code, rest) = unsafe sql.withCString { text in
@@ -132,9 +195,9 @@ import GRDBSQLite
   }
 
   /// The rows of a query as text.
-  func rows(_ sql: String, _ values: [SalvageValue] = []) throws -> [[String?]] {
+  func rows(_ sql: String, _ values: [StoredValue] = []) throws -> [[String?]] {
     let statement = try prepare(sql)
-    statement.bind(values, encoding: 1)
+    statement.bind(values, encoding: .utf8)
     var rows: [[String?]] = []
     while try statement.step() { rows.append((0..<statement.columnCount).map(statement.text)) }
     return rows
@@ -174,7 +237,7 @@ import GRDBSQLite
   }
 
   /// A column's value with its bytes as they are, in the database's encoding.
-  func value(_ column: Int) -> SalvageValue {
+  func value(_ column: Int) -> StoredValue {
     let index = Int32(column)
     switch unsafe sqlite3_column_type(statement, index) {
     case SQLITE_INTEGER: return .integer(unsafe sqlite3_column_int64(statement, index))
@@ -193,7 +256,7 @@ import GRDBSQLite
   }
 
   /// Binds values to the parameters from the first on.
-  func bind(_ values: [SalvageValue], encoding: Int) {
+  func bind(_ values: [StoredValue], encoding: PageLayout.Encoding) {
     let copied = unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self)
     for (offset, value) in values.enumerated() {
       let index = Int32(offset + 1)
@@ -206,7 +269,8 @@ import GRDBSQLite
           // An empty array has no address, which SQLite would take for NULL.
           let start = unsafe $0.baseAddress?.assumingMemoryBound(to: CChar.self)
           if let start = unsafe start {
-            unsafe sqlite3_bind_text64(statement, index, start, UInt64($0.count), copied, UInt8(encoding))
+            unsafe sqlite3_bind_text64(
+              statement, index, start, UInt64($0.count), copied, UInt8(encoding.rawValue))
           } else {
             unsafe sqlite3_bind_text(statement, index, "", 0, copied)
           }

@@ -9,7 +9,7 @@ final class SalvageOutput {
   enum Fate { case stored, known, refused }
 
   let database: SalvageConnection
-  private let encoding: Int
+  private let encoding: PageLayout.Encoding
   private var inserts: [String: SalvageStatement] = [:]
   private var comparisons: [String: SalvageStatement] = [:]
   private var lostTable: String?
@@ -24,7 +24,7 @@ final class SalvageOutput {
     encoding = file.encoding
     takenNames = Set(schema.entries.map { $0.name.lowercased() })
     try database.execute("PRAGMA page_size = \(file.source.pageSize)")
-    try database.execute("PRAGMA encoding = '\(["UTF-8", "UTF-16le", "UTF-16be"][encoding - 1])'")
+    try database.execute("PRAGMA encoding = '\(encoding.name)'")
     try database.execute("PRAGMA auto_vacuum = \(file.autoVacuum)")
     // It gets its name only when it is whole and synced, so nothing here needs to survive a crash.
     try database.execute("PRAGMA journal_mode = MEMORY")
@@ -57,7 +57,7 @@ final class SalvageOutput {
       }
       try database.execute("RELEASE object")
       return true
-    } catch let failure as SalvageConnection.Failure where failure.code & 0xff != 13 {
+    } catch let failure as SalvageConnection.Failure where failure.isAboutContent {
       try database.execute("ROLLBACK TO object")
       try database.execute("RELEASE object")
       say("The \(entry.type) \(entry.name) was not kept (\(failure.message)): \(sql.prefix(2000))")
@@ -72,12 +72,12 @@ final class SalvageOutput {
     defer { try? database.execute("PRAGMA writable_schema = OFF") }
     let statement = try database.prepare(
       "INSERT INTO sqlite_schema(type, name, tbl_name, rootpage, sql) VALUES ('table', ?1, ?1, 0, ?2)")
-    statement.bind([.text(Array(entry.name.utf8)), .text(Array((entry.sql ?? "").utf8))], encoding: 1)
+    statement.bind([.text(Array(entry.name.utf8)), .text(Array((entry.sql ?? "").utf8))], encoding: .utf8)
     _ = try statement.step()
   }
 
   /// Stores a row: fields in the record's order, as many as the record has.
-  func store(_ values: [SalvageValue], rowID: Int64?, in table: SalvageTable) throws -> (Fate, String) {
+  func store(_ values: [StoredValue], rowID: Int64?, in table: SalvageTable) throws -> (Fate, String) {
     let given = table.given(values.count)
     var bound = given.map { values[$0] }
     let namesRowID = table.alias == nil && table.rowID != nil
@@ -88,9 +88,7 @@ final class SalvageOutput {
     do {
       _ = try insert.step()
       return (.stored, "")
-    } catch let failure as SalvageConnection.Failure
-      where failure.code & 0xff != 13 && failure.code & 0xff != 10
-    {
+    } catch let failure as SalvageConnection.Failure where failure.isAboutContent {
       insert.reset()
       return try isKnown(bound, in: table, given, namesRowID: namesRowID)
         ? (.known, "") : (.refused, failure.message)
@@ -116,7 +114,7 @@ final class SalvageOutput {
 
   /// Whether the very same row is there already.
   private func isKnown(
-    _ bound: [SalvageValue], in table: SalvageTable, _ given: [Int], namesRowID: Bool
+    _ bound: [StoredValue], in table: SalvageTable, _ given: [Int], namesRowID: Bool
   ) throws -> Bool {
     let key = "\(given.count) \(bound.count) \(table.name)"
     if comparisons[key] == nil {
@@ -144,7 +142,7 @@ final class SalvageOutput {
 
   /// Puts a row aside; false when the same one was put aside for the same table before.
   func setAside(
-    _ values: [SalvageValue], fieldCount: Int, rowID: Int64?, table: String?, reason: String,
+    _ values: [StoredValue], fieldCount: Int, rowID: Int64?, table: String?, reason: String,
     from place: Place
   ) throws -> Bool {
     if let table {
@@ -156,25 +154,17 @@ final class SalvageOutput {
     }
     let values = Array(values.prefix(1900))
     try prepareLost(values.count)
-    var bound: [SalvageValue] = [
+    var bound: [StoredValue] = [
       .integer(Int64(place.root)), .integer(Int64(place.page)), .integer(Int64(fieldCount)),
       rowID.map { .integer($0) } ?? .null,
     ]
     // The statement has one encoding for all text; these two are plain ASCII or close to it.
-    bound += [table, reason].map { $0.map { .text(encoded($0)) } ?? .null }
+    bound += [table, reason].map { $0.map { .text(encoding.bytes(of: $0)) } ?? .null }
     lostInsert?.bind(
       bound + values + Array(repeating: .null, count: lostColumns - values.count), encoding: encoding)
     _ = try lostInsert?.step()
     lostInsert?.reset()
     return true
-  }
-
-  private func encoded(_ text: String) -> [UInt8] {
-    switch encoding {
-    case 2: text.utf16.flatMap { [UInt8($0 & 0xff), UInt8($0 >> 8)] }
-    case 3: text.utf16.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xff)] }
-    default: Array(text.utf8)
-    }
   }
 
   private func prepareLost(_ count: Int) throws {

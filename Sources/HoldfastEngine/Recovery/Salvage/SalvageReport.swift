@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// What a salvage brought back.
 package struct SalvageReport: Hashable, Sendable, Codable {
   /// One table's part of it.
@@ -23,8 +31,11 @@ package struct SalvageReport: Hashable, Sendable, Codable {
   package var tables: [Table] = []
   /// Rows in `lost_and_found` that could be given to no table.
   package var unclaimed = 0
-  /// Which methods brought rows: `scan`, `tree`, `orphans`.
+  /// Which methods brought rows: `scan`, `ranges`, `tree`, `orphans`, `shell`.
   package var methods: [String] = []
+  /// What came of the `.recover` of the `sqlite3` program; nil when nothing was damaged, so that it was not
+  /// asked.
+  package var shell: String?
   /// What could not be kept or is not certain, one sentence each.
   package var problems: [String] = []
   /// Rows whose foreign key points to a row that is not there.
@@ -43,6 +54,11 @@ package struct SalvageOptions: Sendable {
   package var maximumRowBytes = 256 << 20
   /// When to give up, with ``StoreError/Code/deadline``.
   package var timeLimit: Duration = .seconds(24 * 3600)
+  /// The directories, with colons between them, in which a `sqlite3` program is looked for, whose `.recover` is
+  /// run too where it works; nil to run none.
+  package var shellSearchPath = unsafe getenv("PATH").map { unsafe String(cString: $0) }
+  /// How long that program may take.
+  package var shellTimeLimit: Duration = .seconds(600)
   /// Bytes free on the filesystem of a directory; nil where that cannot be known.
   package var freeSpace: @Sendable (String) -> Int64? = { FreeSpace.bytes(in: $0) }
   /// Asked now and then; true ends the run with ``StoreError/Code/cancelled``.

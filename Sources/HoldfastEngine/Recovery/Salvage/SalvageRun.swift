@@ -6,6 +6,7 @@ struct SalvageRun {
   private let schema: SalvageSchema
   private let output: SalvageOutput
   private let plain: PlainScan?
+  private let image: FileImage
   private let scratch: String
   private let options: SalvageOptions
   private let check: () throws -> Void
@@ -14,14 +15,18 @@ struct SalvageRun {
   private var methods: Set<String> = []
   private var unclaimed = 0
   private var broken: [OrphanPages.Candidate] = []
+  /// Tables of which something was lost or hard to reach, in lower case.
+  private var damaged: Set<String> = []
+  private var shell: String?
 
   init(
-    _ image: any PageSource, scratch: String, options: SalvageOptions, check: @escaping () throws -> Void,
+    _ image: FileImage, scratch: String, options: SalvageOptions, check: @escaping () throws -> Void,
     progress: @escaping (Double) -> Void
   ) throws {
     file = SalvageFile(image, check: check)
     schema = try SalvageSchema(&file, known: options.knownSchema)
-    plain = PlainScan(scratch + "/copy.db", check: check)
+    plain = PlainScan(image, check: check)
+    self.image = image
     output = try SalvageOutput(scratch + "/new.db", file: file, schema: schema, check: check)
     self.scratch = scratch
     self.options = options
@@ -40,6 +45,8 @@ struct SalvageRun {
       progress(0.7 * done / Double(max(1, tables.count)))
     }
     try loadOrphans()
+    progress(0.75)
+    if !damaged.isEmpty || schema.isBroken { try loadFromShell(tables) }
     progress(0.8)
     try loadSequences()
     for entry in schema.entries where entry.type == "index" && !entry.isUniqueIndex {
@@ -68,7 +75,7 @@ struct SalvageRun {
       }
       do {
         tables.append(try SalvageTable(entry.name, root: entry.root, in: output.database))
-      } catch let failure as SalvageConnection.Failure where failure.code & 0xff != 13 {
+      } catch let failure as SalvageConnection.Failure where failure.isAboutContent {
         output.say("The table \(entry.name) cannot be used (\(failure.message)).")
         try setAsideAll(of: entry)
       }
@@ -84,14 +91,14 @@ struct SalvageRun {
   }
 
   private mutating func eachCell(
-    _ number: UInt32, _ body: (inout SalvageFile, SalvagePage.Cell, SalvagePage) throws -> Void
+    _ number: UInt32, _ body: (inout SalvageFile, BTreePage.Cell, BTreePage) throws -> Void
   ) throws {
     try check()
     guard var page = file.page(number) else { return }
     // A walk takes a page with a bad first byte for one of rows when its parent and its rows say so.
     if page.kind == .tableInterior { page = file.page(number, assumed: .tableLeaf) ?? page }
     for index in 0..<page.cellCount {
-      if let cell = page.cell(index) { try body(&file, cell, page) }
+      if let cell = page.anyCell(index) { try body(&file, cell, page) }
     }
   }
 
@@ -105,7 +112,7 @@ struct SalvageRun {
       try eachCell(number) { file, cell, page in
         file.markOverflow(cell)
         if let record = file.record(cell, on: page, limit: limit) {
-          rows.append((record, cell.rowID))
+          rows.append((record, cell.rowid))
         }
       }
       for (record, rowID) in rows {
@@ -117,7 +124,7 @@ struct SalvageRun {
   }
 
   @discardableResult private mutating func setAside(
-    _ values: [SalvageValue], _ fieldCount: Int, _ rowID: Int64?, _ table: String?, _ reason: String,
+    _ values: [StoredValue], _ fieldCount: Int, _ rowID: Int64?, _ table: String?, _ reason: String,
     _ place: SalvageOutput.Place
   ) throws -> Bool {
     let isNew = try output.setAside(
@@ -130,7 +137,7 @@ struct SalvageRun {
   /// Puts a row into its table, or beside it when the table's own rules refuse it.
   /// - Returns: whether it was not there yet.
   @discardableResult private mutating func take(
-    _ values: [SalvageValue], _ rowID: Int64?, _ table: SalvageTable, by method: String,
+    _ values: [StoredValue], _ rowID: Int64?, _ table: SalvageTable, by method: String,
     _ place: SalvageOutput.Place
   ) throws -> Bool {
     switch try output.store(values, rowID: rowID, in: table) {
@@ -153,7 +160,6 @@ struct SalvageRun {
   }
 
   private mutating func load(_ table: SalvageTable) throws {
-    let scanned = try plain.map { try scan($0, table) }
     let walk = try file.walk(root: table.root, isTable: table.hasRowIDs)
     var cells = 0
     for number in walk.pages {
@@ -162,11 +168,58 @@ struct SalvageRun {
         file.markOverflow(cell)
       }
     }
+    let scanned = try plain.map { try scan($0, table) }
     let isWhole = scanned?.isComplete == true && !walk.isBroken && cells == scanned?.count
-    if !isWhole, table.keepsRowID || !table.hasRowIDs {
-      for number in walk.pages { try takeRows(of: number, into: table, by: "tree", root: table.root) }
+    if !isWhole {
+      damaged.insert(table.name.lowercased())
+      if let plain, scanned?.isComplete == false { try scanRanges(plain, table, walk) }
+      if table.keepsRowID || !table.hasRowIDs {
+        for number in walk.pages { try takeRows(of: number, into: table, by: "tree", root: table.root) }
+      }
     }
     if walk.isBroken { broken.append(.init(table: table, holes: walk.holes)) }
+    try output.commit()
+  }
+
+  /// Lets SQLite resume beyond each damaged page, with the keys that the walk has seen.
+  private mutating func scanRanges(_ plain: PlainScan, _ table: SalvageTable, _ walk: SalvageFile.Walk) throws
+  {
+    guard table.hasRowIDs, table.key != nil else { return }
+    var pages: [ClosedRange<Int64>] = []
+    for number in walk.pages {
+      var keys: [Int64] = []
+      try eachCell(number) { _, cell, _ in if let key = cell.rowid { keys.append(key) } }
+      if let low = keys.min(), let high = keys.max() { pages.append(low...high) }
+    }
+    pages.sort { $0.lowerBound < $1.lowerBound }
+    var this = self
+    try plain.read(table, pages: pages) { values, rowID in
+      try this.take(values, rowID, table, by: "ranges", .init(root: table.root))
+    }
+    self = this
+  }
+
+  /// What the shell's own recovery has beyond all that: rows whose key is in no table yet.
+  private mutating func loadFromShell(_ tables: [SalvageTable]) throws {
+    guard let path = options.shellSearchPath else { return }
+    let recovery = ShellRecovery(
+      image: image, scratch: scratch, searchPath: path, timeLimit: options.shellTimeLimit,
+      freeSpace: options.freeSpace, check: check)
+    let (database, words) = try recovery.run()
+    shell = words
+    guard let found = database.flatMap({ PlainScan($0, check: check) }) else { return }
+    var added = 0
+    for table in tables {
+      var this = self
+      _ = try found.read(table) { values, rowID, _ in
+        guard case (.stored, _) = try this.output.store(values, rowID: rowID, in: table) else { return }
+        this.counts[table.name]?.recovered += 1
+        added += 1
+      }
+      self = this
+    }
+    if added > 0 { methods.insert("shell") }
+    shell = "\(words): \(added) rows that nothing else had"
     try output.commit()
   }
 
@@ -186,8 +239,8 @@ struct SalvageRun {
   private mutating func takeRows(
     of number: UInt32, into table: SalvageTable?, by method: String, root: UInt32, reason: String = ""
   ) throws {
-    var cells: [SalvagePage.Cell] = []
-    var found: SalvagePage?
+    var cells: [BTreePage.Cell] = []
+    var found: BTreePage?
     try eachCell(number) { _, cell, page in
       cells.append(cell)
       found = page
@@ -198,22 +251,22 @@ struct SalvageRun {
       guard let record = file.record(cell, on: page, limit: options.maximumRowBytes), record.fieldCount > 0
       else { continue }
       guard let table else {
-        try setAside(record.values, record.fieldCount, cell.rowID, nil, reason, place)
+        try setAside(record.values, record.fieldCount, cell.rowid, nil, reason, place)
         continue
       }
-      let values = table.normalized(record.values, rowID: cell.rowID)
-      if record.isWhole, method != "orphans" || table.fit(record, hasRowID: cell.rowID != nil) != nil {
-        try take(Array(values.prefix(table.columns.count)), cell.rowID, table, by: method, place)
+      let values = table.normalized(record.values, rowID: cell.rowid)
+      if record.isWhole, method != "orphans" || table.fit(record, hasRowID: cell.rowid != nil) != nil {
+        try take(Array(values.prefix(table.columns.count)), cell.rowid, table, by: method, place)
       } else {
         try setAside(
-          values, record.fieldCount, cell.rowID, table.name,
+          values, record.fieldCount, cell.rowid, table.name,
           record.isWhole ? "the row does not fit the table" : "a part of the row is lost", place)
       }
     }
   }
 
   private mutating func loadOrphans() throws {
-    if !file.freelistIsWhole || !file.hasHeader {
+    if !file.freelistIsWhole {
       output.say("The list of free pages is damaged; rows that were deleted may be among those brought back.")
       file.findLostFreelist()
     }
@@ -253,13 +306,13 @@ struct SalvageRun {
     try load(table)
     for row in minted {
       guard let name = row[0], let number = row[1].flatMap(Int64.init) else { continue }
-      let values: [SalvageValue] = [.text(Array(name.utf8)), .integer(number)]
+      let values: [StoredValue] = [.text(Array(name.utf8)), .integer(number)]
       for sql in [
         "UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 AND (typeof(seq) <> 'integer' OR seq < ?2)",
         "INSERT INTO sqlite_sequence(name, seq) SELECT ?1, ?2 WHERE ?1 NOT IN (SELECT name FROM sqlite_sequence)",
       ] {
         let statement = try database.prepare(sql)
-        statement.bind(values, encoding: 1)
+        statement.bind(values, encoding: .utf8)
         _ = try statement.step()
       }
     }
@@ -271,7 +324,7 @@ struct SalvageRun {
     defer { database.close() }
     try database.execute("PRAGMA synchronous = OFF")
     for entry in schema.entries where entry.isVirtual {
-      if let problem = try SearchIndex(entry, in: database)?.mend() { output.say(problem) }
+      if let problem = try SearchIndex(entry, in: database)?.mend(damaged: damaged) { output.say(problem) }
     }
     let found = try database.rows("PRAGMA integrity_check(20)").compactMap { $0[0] }
     guard found == ["ok"] else {
@@ -286,7 +339,8 @@ struct SalvageRun {
     }
     report.tables = schema.tables.compactMap { counts[$0.name] }
     report.unclaimed = unclaimed
-    report.methods = ["scan", "tree", "orphans"].filter(methods.contains)
+    report.methods = ["scan", "ranges", "tree", "orphans", "shell"].filter(methods.contains)
+    report.shell = shell
     report.problems = output.problems
     return report
   }

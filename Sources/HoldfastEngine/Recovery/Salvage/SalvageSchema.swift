@@ -24,13 +24,10 @@ struct SalvageSchema {
 
   /// Reads the schema from page 1 on, and adds what the caller knows and the file has lost.
   init(_ file: inout SalvageFile, known: [String]) throws {
-    if file.hasHeader {
-      let walk = try file.walk(root: 1, isTable: true)
-      isBroken = walk.isBroken
-      for number in walk.pages { read(number, of: &file) }
-    } else {
-      isBroken = true
-    }
+    let walk = try file.walk(root: 1, isTable: true)
+    for number in walk.pages { read(number, of: &file) }
+    // An empty schema beside a page 1 that was made up is one that was lost.
+    isBroken = isBroken || walk.isBroken || file.isHeaderRebuilt && entries.isEmpty
     if isBroken { problems.append("A part of the schema cannot be read.") }
     add(known)
   }
@@ -38,7 +35,7 @@ struct SalvageSchema {
   private mutating func read(_ number: UInt32, of file: inout SalvageFile) {
     guard let page = file.page(number, assumed: .tableLeaf) else { return }
     for index in 0..<page.cellCount {
-      guard let cell = page.cell(index) else {
+      guard let cell = page.anyCell(index) else {
         isBroken = true
         continue
       }
@@ -62,14 +59,10 @@ struct SalvageSchema {
     }
   }
 
-  private func text(_ value: SalvageValue, _ file: SalvageFile) -> String? {
+  private func text(_ value: StoredValue, _ file: SalvageFile) -> String? {
     guard case .text(let bytes) = value else { return nil }
-    if file.encoding == 1 { return String(validating: bytes, as: UTF8.self) }
-    let high = file.encoding == 3 ? 0 : 1
-    let units = stride(from: 0, to: bytes.count - 1, by: 2).map {
-      UInt16(bytes[$0 + high]) << 8 | UInt16(bytes[$0 + 1 - high])
-    }
-    return String(validating: units, as: UTF16.self)
+    let text = RecordFormat.text(bytes, encoding: file.encoding)
+    return file.encoding.bytes(of: text) == bytes ? text : nil
   }
 
   /// What the caller knows is run in an empty database, which then says the names.
@@ -92,6 +85,26 @@ struct SalvageSchema {
         !entries.contains(where: { $0.name.lowercased() == name.lowercased() })
       else { continue }
       entries.append(Entry(type: type, name: name, table: table, root: 0, sql: row[3]))
+    }
+  }
+}
+
+extension PageLayout.Encoding {
+  /// A text as a database of this encoding stores it.
+  func bytes(of text: String) -> [UInt8] {
+    switch self {
+    case .utf8: Array(text.utf8)
+    case .utf16LittleEndian: text.utf16.flatMap { [UInt8($0 & 0xff), UInt8($0 >> 8)] }
+    case .utf16BigEndian: text.utf16.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xff)] }
+    }
+  }
+
+  /// SQLite's name of it.
+  var name: String {
+    switch self {
+    case .utf8: "UTF-8"
+    case .utf16LittleEndian: "UTF-16le"
+    case .utf16BigEndian: "UTF-16be"
     }
   }
 }

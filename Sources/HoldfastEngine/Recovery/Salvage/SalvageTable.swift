@@ -69,6 +69,9 @@ struct SalvageTable {
     }
   }
 
+  /// What stands for the row's number in an expression; nil where nothing does.
+  var key: String? { rowID ?? alias.map { columns[$0].name.quoted } }
+
   /// Whether the row's number can be given to an insert.
   var keepsRowID: Bool { alias != nil || rowID != nil }
 
@@ -76,7 +79,7 @@ struct SalvageTable {
   func given(_ count: Int) -> [Int] { columns.indices.prefix(count).filter { !columns[$0].isGenerated } }
 
   /// What SQLite makes of a record on reading it: the key in its column, whole numbers as reals.
-  func normalized(_ values: [SalvageValue], rowID: Int64?) -> [SalvageValue] {
+  func normalized(_ values: [StoredValue], rowID: Int64?) -> [StoredValue] {
     var values = values
     for index in values.indices.prefix(columns.count) {
       if index == alias, let rowID { values[index] = .integer(rowID) }
@@ -89,14 +92,14 @@ struct SalvageTable {
 
   /// The columns whose value SQLite would change on storing it, which therefore no statement has stored.
   /// Source: <https://www.sqlite.org/datatype3.html#type_affinity>.
-  func converted(_ values: [SalvageValue], encoding: Int) -> [Int] {
+  func converted(_ values: [StoredValue], encoding: PageLayout.Encoding) -> [Int] {
     values.indices.prefix(columns.count).filter { index in
       guard index != alias, !columns[index].isGenerated else { return false }
       switch (values[index], columns[index].affinity) {
       case (.integer, .text), (.real, .text): return true
       case (.real(let number), .integer): return Int64(exactly: number) != nil
       case (.text(let bytes), .integer), (.text(let bytes), .real):
-        return SalvageValue.isNumber(bytes, encoding: encoding)
+        return StoredValue.isNumber(bytes, encoding: encoding)
       default: return false
       }
     }

@@ -25,18 +25,31 @@ struct SearchIndex {
   }
 
   /// Makes the index agree with its rows.
+  /// - Parameter damaged: the tables that were not whole, in lower case. SQLite 3.40's check does not miss what
+  ///   `f_idx` has lost (searches for prefixes then do), so an index of which a part was damaged is built again
+  ///   whatever the check says; and so is one that may be about a damaged table.
   /// - Returns: what had to be done, or could not be; nil when nothing was wrong.
   /// - Throws: what ends the run; never for what the index holds.
-  func mend() throws -> String? {
-    if try attempt({ try command("integrity-check") }) { return nil }
+  func mend(damaged: Set<String>) throws -> String? {
+    let own = entry.name.lowercased() + "_"
+    let isAboutAnother = (entry.sql ?? "").lowercased().contains("content")
+    let isSuspect = damaged.contains { isAboutAnother || $0.hasPrefix(own) }
+    let isSound = try attempt { try command("integrity-check") }
+    if isSound, !isSuspect { return nil }
     if try attempt({ try rebuild() }) {
       return "The search index \(entry.name) was damaged and was built again from its rows."
     }
+    if isSound {
+      return """
+        The search index \(entry.name) may have lost a part, and it keeps no rows to be built again from: have its own \
+        program make it anew.
+        """
+    }
     let isRemade = try isFTS5 && attempt { try remake() }
-    // A contentless index has no rows to be built from, so that an empty one is all there can be.
     guard isRemade else {
       return "The search index \(entry.name) is damaged and cannot be built again; its tables are kept."
     }
+    // A contentless index has no rows to be built from, so that an empty one is all there can be.
     return try attempt { try rebuild() }
       ? "The search index \(entry.name) was lost and was built again from its rows."
       : "The search index \(entry.name) was lost and is empty now: it keeps no rows to be built again from."
@@ -58,7 +71,7 @@ struct SearchIndex {
       try body()
       try database.execute("RELEASE search")
       return true
-    } catch let failure as SalvageConnection.Failure where failure.code & 0xff != 13 {
+    } catch let failure as SalvageConnection.Failure where failure.isAboutContent {
       try database.execute("ROLLBACK TO search")
       try database.execute("RELEASE search")
       try database.execute("PRAGMA writable_schema = RESET")
@@ -73,7 +86,7 @@ struct SearchIndex {
     try database.execute("PRAGMA writable_schema = ON")
     let forget = try database.prepare(
       "DELETE FROM sqlite_schema WHERE name = ?1 AND type = 'table' AND rootpage = 0")
-    forget.bind([.text(Array(entry.name.utf8))], encoding: 1)
+    forget.bind([.text(Array(entry.name.utf8))], encoding: .utf8)
     _ = try forget.step()
     forget.reset()
     try database.execute("PRAGMA writable_schema = RESET")
