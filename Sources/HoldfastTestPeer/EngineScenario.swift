@@ -33,6 +33,11 @@ enum EngineScenario: String, CaseIterable {
   /// Brings the database to the second version of ``RebuildingMigrations``; stands at the gate `statement`
   /// before each statement of it and once after the last.
   case migrate
+  /// Puts `count` damaged files before the doctor, the engine and the repair, from `first` on; tells a line
+  /// about each.
+  case doctorTrials
+  /// Repairs the database as `doctor --repair --yes` does; stands at the gate `step` behind each step.
+  case repair
 
   func run(_ settings: PeerSettings, _ link: PeerLink) async throws {
     switch self {
@@ -79,6 +84,18 @@ enum EngineScenario: String, CaseIterable {
         settings.required(settings.database, "database"),
         migrations: RebuildingMigrations.new { _ in link.reachBlocking("statement") })
       await file.close()
+    case .doctorTrials:
+      await link.reach("start")
+      for seed in settings.numbers { link.tell("\(try await DoctorTrial.run(seed: seed))") }
+    case .repair:
+      await link.reach("start")
+      for subject in try Doctor.subjects(of: settings.required(settings.database, "database")) {
+        let plan = try await DoctorRepair.examine(subject).plan
+        _ = try await DoctorRepair.carryOut(plan, progress: { _, _ in }) { step in
+          link.tell("\(step)")
+          link.reachBlocking("step")
+        }
+      }
     }
   }
 }

@@ -17,9 +17,11 @@ struct DoctorCommand: AsyncParsableCommand {
         holdfast doctor ~/.holdfast             every database of a home
         holdfast doctor --deep places.sqlite    every page, row and reference
         holdfast doctor --json *.db | jq -r '.path + " " + .verdict'
+        holdfast doctor --repair ~/.holdfast/usage.db
 
       Of a directory every database in it is examined, mailboxes below a home too, and
-      of a file that was set aside the set in quarantine. Nothing is written to a file or beside it. Exits 0 when every file is healthy or
+      of a file that was set aside the set in quarantine. Without --repair nothing is
+      written to a file or beside it. Exits 0 when every file is healthy or
       fresh, 65 when one is damaged in any way, 75 when one is busy, 77 when one may
       not be read, 66 when one is not there; the worst of several.
       """)
@@ -30,14 +32,16 @@ struct DoctorCommand: AsyncParsableCommand {
   @Flag(help: "Look at everything, however large a file is, count rows and follow references.")
   var deep = false
 
+  @OptionGroup var repairing: RepairOptions
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
     var worst = Int32(0)
+    let answers = try LineReader("-")
     for path in paths {
       do {
         for subject in try await Process.onThread({ try Doctor.subjects(of: path) }) {
-          worst = Self.worse(worst, try await examine(subject))
+          worst = Self.worse(worst, try await handle(subject, answers: answers))
         }
       } catch let error as StoreError {
         worst = Self.worse(worst, Self.report(error))
@@ -46,9 +50,16 @@ struct DoctorCommand: AsyncParsableCommand {
     if worst != 0 { Process.leave(worst) }
   }
 
-  /// Examines a file, prints what was found and returns its exit code.
-  private func examine(_ subject: DoctorSubject) async throws -> Int32 {
+  /// Examines a file, repairs it where that is wanted, prints what was found and returns its exit code.
+  private func handle(_ subject: DoctorSubject, answers: LineReader) async throws -> Int32 {
     do {
+      if repairing.repair {
+        let outcome = try await RepairDialogue(
+          subject: subject, options: options(for: subject), isJSON: common.json, isAgreed: repairing.yes,
+          answers: answers
+        ).run(describe: Self.text)
+        return outcome.code ?? Self.code(of: outcome.diagnosis)
+      }
       let diagnosis = try await Doctor.examine(subject, options: options(for: subject))
       Console.endProgress()
       Console.print(common.json ? try JSONLine.text(diagnosis) : Self.text(diagnosis))

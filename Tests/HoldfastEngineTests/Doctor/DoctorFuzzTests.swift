@@ -7,47 +7,111 @@ import Testing
 @testable import HoldfastEngine
 
 @Suite struct DoctorFuzzTests {
-  /// Files damaged in every way there is: each gets a verdict, and neither it nor its directory changes.
-  @Test func noDamagedFileIsChangedByLookingAtIt_C09() async throws {
-    let first = UInt64(ProcessInfo.processInfo.environment["HOLDFAST_FUZZ_SEED"] ?? "") ?? 1
-    let count = UInt64(ProcessInfo.processInfo.environment["HOLDFAST_FUZZ_FILES"] ?? "") ?? 200
-    var verdicts: [FileVerdict: Int] = [:]
-    for seed in first..<(first + count) {
-      var random = SplitMix64(seed: seed)
-      let (made, given) = (try TemporaryDirectory(), try TemporaryDirectory())
-      let donorPlace = try TemporaryDirectory()
-      var set = try SampleDatabase(using: &random).build(in: made.path)
-      let donor = try SampleDatabase(using: &random).build(in: donorPlace.path)
-      // Every kind comes up in turn, now and then with a second one on top.
-      let kinds = Mutation.allCases
-      kinds[Int(seed) % kinds.count].apply(to: &set, donor: donor, using: &random)
-      if random.chance(0.3) {
-        kinds.randomElement(using: &random)!.apply(to: &set, donor: donor, using: &random)
+  /// Files damaged in every way there is, each before the doctor, the engine and the repair (``DoctorTrial``).
+  ///
+  /// 200 from number 1 on; `HOLDFAST_FUZZ_FILES` and `HOLDFAST_FUZZ_SEED` say otherwise, 10,000 in the long form. In
+  /// processes of their own, so that a crash is a finding with its number like any other.
+  @Test func noDamagedFileIsChangedByLookingAndNoReadableRowIsLostByRepair_C09() async throws {
+    let environment = ProcessInfo.processInfo.environment
+    let first = UInt64(environment["HOLDFAST_FUZZ_SEED"] ?? "") ?? 1
+    let count = UInt64(environment["HOLDFAST_FUZZ_FILES"] ?? "") ?? (isSoak ? 10_000 : 200)
+    let peer = try environment["HOLDFAST_FUZZ_PEER"] ?? PeerProcess.builtExecutable(named: "HoldfastTestPeer")
+    let chunk = max(1, min(250, (count + 1) / 2))
+    let starts = Array(stride(from: first, to: first + count, by: Int(chunk)))
+    var totals = FuzzTotals()
+    await withTaskGroup(of: FuzzTotals.self) { group in
+      var waiting = starts[...]
+      func next() {
+        guard let start = waiting.popFirst() else { return }
+        let size = min(chunk, first + count - start)
+        group.addTask { await FuzzTotals.of(peer, from: start, count: size) }
       }
-      let path = given.file("given.db")
-      try set.write(to: path)
-      let before = try Self.names(in: given.path)
-      do {
-        let diagnosis = try await Doctor.examine(path)
-        verdicts[diagnosis.verdict, default: 0] += 1
-        #expect(diagnosis.holders.isEmpty, "seed \(seed)")
-      } catch let error as StoreError {
-        #expect(error.code == .cannotOpen && set.files[.database] == nil, "seed \(seed): \(error)")
+      // Two at a time.
+      next()
+      next()
+      for await part in group {
+        totals.add(part)
+        if count > 1000 { print(([totals.description] + part.findings).joined(separator: "\n")) }
+        next()
       }
-      #expect(FileSet(at: path) == set, "seed \(seed)")
-      #expect(try Self.names(in: given.path) == before, "seed \(seed)")
     }
-    print("examined \(count) damaged files from seed \(first): \(verdicts)")
-    #expect(verdicts.count > 4)
+    print("doctor trials from \(first): \(totals)")
+    #expect(totals.files == Int(count))
+    for finding in totals.findings { Issue.record("\(finding)") }
+    #expect(totals.verdicts.count > 4 || count < 50)
+    #expect(totals.outcomes["repaired", default: 0] > 0 || count < 50)
+  }
+}
+
+/// What came of many trials.
+private struct FuzzTotals: Sendable, CustomStringConvertible {
+  var files = 0
+  var verdicts: [String: Int] = [:]
+  var outcomes: [String: Int] = [:]
+  var scanned = 0
+  var recovered = 0
+  var replaced = 0
+  var findings: [String] = []
+
+  /// Runs the trials in a peer; one that ends early died of the file behind the last it told of.
+  static func of(_ executable: String, from first: UInt64, count: UInt64) async -> FuzzTotals {
+    var totals = FuzzTotals()
+    let settings = PeerSettings(first: first, count: count)
+    var next = first
+    do {
+      let peer = try PeerProcess.start(executable, arguments: settings.arguments(for: "doctorTrials"))
+      try await peer.pass("start")
+      while let line = await peer.word() {
+        totals.take(line)
+        next += 1
+      }
+      let ending = await peer.end()
+      if ending != .exited(0) {
+        totals.findings.append("\(next) ended the process: \(ending)")
+        // The rest is still owed.
+        if next + 1 < first + count {
+          totals.files += 1
+          totals.add(await of(executable, from: next + 1, count: first + count - next - 1))
+        }
+      }
+    } catch {
+      totals.findings.append("\(next): \(error)")
+    }
+    return totals
   }
 
-  /// The names in a directory with the time each was last changed.
-  private static func names(in directory: String) throws -> [String: Date] {
-    var found: [String: Date] = [:]
-    for name in try FileManager.default.contentsOfDirectory(atPath: directory) {
-      let attributes = try FileManager.default.attributesOfItem(atPath: directory + "/" + name)
-      found[name] = attributes[.modificationDate] as? Date
+  private mutating func take(_ line: String) {
+    let words = line.split(separator: " ")
+    files += 1
+    guard words.count >= 7 else {
+      findings.append(line)
+      return
     }
-    return found
+    verdicts[String(words[1]), default: 0] += 1
+    outcomes[String(words[2]), default: 0] += 1
+    scanned += Int(words[3]) ?? 0
+    recovered += Int(words[4]) ?? 0
+    replaced += Int(words[5]) ?? 0
+    if line.contains(" | ") { findings.append(line) }
+  }
+
+  mutating func add(_ other: FuzzTotals) {
+    files += other.files
+    verdicts.merge(other.verdicts, uniquingKeysWith: +)
+    outcomes.merge(other.outcomes, uniquingKeysWith: +)
+    scanned += other.scanned
+    recovered += other.recovered
+    replaced += other.replaced
+    findings += other.findings
+  }
+
+  var description: String {
+    func list(_ counts: [String: Int]) -> String {
+      counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    }
+    return """
+      \(files) files (\(list(verdicts))); \(list(outcomes)); \(scanned) rows could be read before and \(recovered) \
+      after, \(replaced) of the former replaced; \(findings.count) findings
+      """
   }
 }

@@ -49,7 +49,8 @@ public enum JournalRecovery {
     }
   }
 
-  private static func recover(_ path: String, deadline: ContinuousClock.Instant) throws -> Outcome {
+  /// Rolls back what nobody is at any more; that the writer is dead is the caller's to know. Blocks.
+  static func recover(_ path: String, deadline: ContinuousClock.Instant) throws -> Outcome {
     var pause = Duration.milliseconds(1)
     while true {
       let facts = try FileFacts.gather(path)

@@ -39,16 +39,17 @@ package enum Quarantine {
   ///   - path: the database's canonical path; it may itself be missing.
   ///   - directory: where to; on the same filesystem. ``directory(besideDatabaseAt:)`` by default.
   ///   - lane: the file's lane, of which the caller has the turn.
+  ///   - held: the database's guard, when the caller keeps everybody out with it already and goes on to.
   ///   - step: called behind each step; what it throws ends the move there.
   /// - Throws: ``StoreError``: `transient` with the holders while another program has the file open, and then
   ///   nothing was touched; otherwise why the files could not be moved. What was begun is completed by
   ///   ``finish(of:in:lane:step:)``.
   static func move(
     setOf path: String, into directory: String? = nil, verdict: FileVerdict, reason: String,
-    lane: WriteLane, step: (Step) throws -> Void = { _ in }
+    lane: WriteLane, held: FileGuard? = nil, step: (Step) throws -> Void = { _ in }
   ) throws -> QuarantineEntry {
-    let exclusion = try exclude(path, lane: lane)
-    defer { exclusion?.admitOthers() }
+    let exclusion = try held ?? exclude(path, lane: lane)
+    defer { if held == nil { exclusion?.admitOthers() } }
     let parent = directory ?? Self.directory(besideDatabaseAt: path)
     let time = UnixTime.now()
     let files = try QuarantineFiles.names(of: path).compactMap { name -> QuarantineManifest.File? in
@@ -94,6 +95,13 @@ package enum Quarantine {
         return nil
       }
       return try carryOut(manifest, in: staging, path: path, verifying: true, step: step)
+    }
+  }
+
+  /// Whether a move of the database at `path` was begun and not completed.
+  package static func hasBegun(of path: String, in directory: String? = nil) -> Bool {
+    QuarantineFiles.list(directory ?? Self.directory(besideDatabaseAt: path)).contains {
+      $0.hasSuffix(unfinished) && isEntry($0.dropLast(unfinished.count), of: path.fileName)
     }
   }
 
@@ -173,14 +181,14 @@ package enum Quarantine {
   }
 
   /// As in `usage.db-20261121T100000123Z-9f3a01cc`.
-  private static func entryName(of path: String, at time: UnixTime) -> String {
+  static func entryName(of path: String, at time: UnixTime) -> String {
     let stamp = time.description.filter { $0 != "-" && $0 != ":" && $0 != "." }
     let number = String(UInt32.random(in: 0...UInt32.max), radix: 16)
     return "\(path.fileName)-\(stamp)-\(String(repeating: "0", count: 8 - number.count))\(number)"
   }
 
   /// Whether a directory is called as those of the database with this name are.
-  private static func isEntry(_ directory: Substring, of name: String) -> Bool {
+  static func isEntry(_ directory: Substring, of name: String) -> Bool {
     guard directory.hasPrefix(name + "-") else { return false }
     let parts = directory.dropFirst(name.count + 1).split(separator: "-", omittingEmptySubsequences: false)
     return parts.count == 2 && parts[0].count == 19 && parts[0].hasSuffix("Z") && parts[1].count == 8

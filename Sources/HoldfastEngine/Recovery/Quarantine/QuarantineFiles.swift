@@ -55,6 +55,32 @@ enum QuarantineFiles {
   private static func describe(
     _ path: String, descriptor: Int32
   ) throws(StoreError) -> QuarantineManifest.File {
+    try describe(path, descriptor: descriptor, copyingTo: nil)
+  }
+
+  /// Copies a file into a directory, durably and with mode 0600; holes stay holes.
+  ///
+  /// - Parameter fileGuard: as of ``describe(_:through:)``.
+  /// - Throws: ``StoreError`` with code `permission`, `diskFull` or `io`.
+  static func copy(
+    _ path: String, through fileGuard: FileGuard?, into directory: String
+  ) throws(StoreError) -> QuarantineManifest.File {
+    let opened = fileGuard == nil ? unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1
+    let source = fileGuard?.file.descriptor ?? opened
+    guard source >= 0 else { throw .opening(path, errno: errno) }
+    defer { if opened >= 0 { _ = close(opened) } }
+    let target = directory + "/" + path.fileName
+    let copy = unsafe open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard copy >= 0 else { throw .opening(target, errno: errno) }
+    defer { _ = close(copy) }
+    let file = try describe(path, descriptor: source, copyingTo: copy)
+    guard ftruncate(copy, off_t(file.bytes)) == 0, fsync(copy) == 0 else { throw failure("write", target) }
+    return file
+  }
+
+  private static func describe(
+    _ path: String, descriptor: Int32, copyingTo copy: Int32?
+  ) throws(StoreError) -> QuarantineManifest.File {
     var hash = SHA256()
     var size: Int64 = 0
     var buffer = [UInt8](repeating: 0, count: 1 << 20)
@@ -66,6 +92,17 @@ enum QuarantineFiles {
       guard count >= 0 else { throw failure("read", path) }
       if count == 0 { break }
       unsafe buffer.withUnsafeBytes { unsafe hash.update(bufferPointer: .init(rebasing: $0[..<count])) }
+      if let copy, buffer[..<count].contains(where: { $0 != 0 }) {
+        var written = 0
+        while written < count {
+          let part = unsafe buffer.withUnsafeBytes { all in
+            unsafe pwrite(copy, all.baseAddress! + written, count - written, off_t(size + Int64(written)))
+          }
+          if part < 0, errno == EINTR { continue }
+          guard part > 0 else { throw failure("copy", path) }
+          written += part
+        }
+      }
       size += Int64(count)
     }
     let digits = Array("0123456789abcdef".utf8)
@@ -86,6 +123,13 @@ enum QuarantineFiles {
       throw StoreError(
         .permission, "\(path) is in the way: a directory of that name is needed; remove it.", path: path)
     }
+  }
+
+  /// Removes a directory of copies: the files named and the manifest, and nothing else.
+  static func removeCopies(_ names: [String], in directory: String) {
+    for name in names { _ = unsafe unlink(directory + "/" + name) }
+    _ = unsafe unlink(directory + "/" + manifestName)
+    removeEmpty(directory)
   }
 
   /// Removes a directory in which nothing but an unfinished manifest can be.

@@ -18,6 +18,8 @@ package struct QuarantineManifest: Hashable, Sendable, Codable {
     case moving
     /// Everything is here.
     case complete
+    /// The files are copies, made before the originals were repaired where they are.
+    case copied
     /// What was here has been repaired or restored and is in use again.
     case resolved
   }
