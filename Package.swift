@@ -52,13 +52,13 @@ let package = Package(
   ],
   targets: [
     .target(name: "CHoldfast", linkerSettings: [.linkedLibrary("sqlite3")]),
-    // Inflates the copy of a compressed response that is read for usage.
+    // Inflates the copy of a compressed response that is read for usage; compresses backups.
     .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(
       name: "HoldfastEngine",
       dependencies: [
-        "CHoldfast", grdb, sqlite, logging,
+        "CHoldfast", "CZlib", grdb, sqlite, logging,
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "Crypto", package: "swift-crypto"),
       ],

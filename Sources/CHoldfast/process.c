@@ -7,6 +7,7 @@
 #include "CHoldfast.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -30,5 +31,17 @@ int chf_pidfd_open(int32_t pid) {
 #else
   (void)pid;
   return -ENOSYS;
+#endif
+}
+
+int chf_write_out(int fd, int64_t start, int64_t length) {
+#if defined(__linux__)
+  unsigned int all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  return sync_file_range(fd, start, length, all) == 0 ? 0 : errno;
+#else
+  (void)fd;
+  (void)start;
+  (void)length;
+  return ENOSYS;
 #endif
 }

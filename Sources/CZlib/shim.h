@@ -10,4 +10,9 @@ static inline int czlib_inflate_init(z_streamp stream, int window_bits) {
   return inflateInit2(stream, window_bits);
 }
 
+// So is deflateInit2. 31: the largest window, in a gzip wrapper.
+static inline int czlib_deflate_init(z_streamp stream, int level, int window_bits) {
+  return deflateInit2(stream, level, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY);
+}
+
 #endif

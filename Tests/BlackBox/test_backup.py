@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import hashlib
 import json
 import os
 import random
@@ -15,8 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from foreign import connected, integrity
-from program import Home
+from program import Daemon, Home
 
 WRITER = """
 import sqlite3, sys
@@ -152,16 +156,79 @@ def test_old_backups_go_when_asked_and_the_newest_stays_C18(home: Home) -> None:
     assert len(list((home.path / "backups").iterdir())) == 2
 
 
-def test_a_backup_killed_at_any_moment_leaves_nothing_that_passes_for_one_C18(home: Home) -> None:
+def test_a_flipped_bit_in_a_backup_is_refused_C18(home: Home) -> None:
+    store = make_store(home, 200)
+    before = dump(store)
+    for option in [[], ["--compress"]]:
+        (made,) = home.json_lines("backup", *option)
+        backup = Path(made["path"]) / made["files"][0]["name"]
+        whole = backup.read_bytes()
+        manifest = json.loads(backup.with_name(f"{backup.name}.json").read_text())
+        assert manifest["sha256"] == hashlib.sha256(whole).hexdigest()
+        for place in [100, len(whole) // 2, len(whole) - 1]:
+            backup.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert home.run("verify", str(backup), check=False).returncode == 65
+            assert home.run("restore", str(backup), check=False).returncode == 65
+        backup.write_bytes(whole)
+        home.run("verify", str(backup))
+    assert dump(store) == before
+    assert not (home.path / "quarantine").exists()
+
+
+def test_a_compressed_backup_comes_back_as_it_was_C18(home: Home, tmp_path: Path) -> None:
+    store = make_store(home, 2000)
+    with writers(store):
+        (made,) = home.json_lines("backup", "--compress")
+    (file,) = made["files"]
+    backup = Path(made["path"]) / file["name"]
+    assert backup.name.endswith(".db.gz")
+    assert file["compressed_bytes"] == backup.stat().st_size < file["bytes"]
+    assert backup.stat().st_mode & 0o777 == 0o600
+    content = tmp_path / "content.db"
+    content.write_bytes(gzip.decompress(backup.read_bytes()))
+    assert content.stat().st_size == file["bytes"]
+    assert counts(content) == (file["rows"]["a"], file["rows"]["b"])
+    (checked,) = home.json_lines("verify")
+    assert checked == made
+    home.run("restore", backup.name)
+    assert dump(store) == dump(content)
+    assert not [path for path in (home.path / "backups").iterdir() if path.name.startswith(".")]
+
+
+def test_the_daemon_says_where_and_when_it_backs_up_C18(home: Home, daemons: list[Daemon]) -> None:
+    home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = home.path / "config.yaml"
+    config.write_text("backup: { every: fortnightly }\n")
+    refused = home.run("serve", "--port", "0", check=False)
+    assert refused.returncode == 78
+    assert "hourly, daily, weekly or never" in refused.stderr
+    config.write_text('backup: { every: hourly, at: "00:20", directory: saved }\n')
+    daemons.append(daemon := home.serve())
+    backup = daemon.json("/api/status")["backup"]
+    assert backup["directory"] == str(home.path / "saved")
+    assert backup["last_success"] is None
+    assert not backup["running"]
+    assert "holdfast_backup_running 0" in daemon.get("/metrics")[2].decode()
+    daemon.stop()
+    config.write_text("backup: never\n")
+    daemons.append(daemon := home.serve())
+    assert daemon.json("/api/status")["backup"] is None
+    assert "holdfast_backup" not in daemon.get("/metrics")[2].decode()
+
+
+@pytest.mark.parametrize("options", [[], ["--compress"]], ids=["plain", "compressed"])
+def test_a_backup_killed_at_any_moment_leaves_nothing_that_passes_for_one_C18(
+    home: Home, tmp_path: Path, options: list[str]
+) -> None:
     store = make_store(home, 20_000)
     began = time.monotonic()
-    home.run("backup")
+    home.run("backup", *options)
     usual = time.monotonic() - began
     choice = random.Random(18)
     killed = 0
     for _ in range(15):
         process = subprocess.Popen(
-            home.command("backup"),
+            home.command("backup", *options),
             env=home.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -170,18 +237,22 @@ def test_a_backup_killed_at_any_moment_leaves_nothing_that_passes_for_one_C18(ho
         timer.start()
         killed += process.wait() != 0
         timer.cancel()
-        for backup in (home.path / "backups").glob("*.db"):
-            if backup.name.startswith("."):
+        for backup in (home.path / "backups").iterdir():
+            if backup.name.startswith(".") or not backup.name.endswith((".db", ".gz")):
                 continue
-            assert counts(backup) == (20_000, 20_000)
-            assert integrity(backup) == "ok"
+            content = backup
+            if backup.name.endswith(".gz"):
+                content = tmp_path / "content.db"
+                content.write_bytes(gzip.decompress(backup.read_bytes()))
+            assert counts(content) == (20_000, 20_000)
+            assert integrity(content) == "ok"
             assert backup.with_name(f"{backup.name}.json").exists()
     assert killed > 0
     # What is left is cleared by the next, and the source has not noticed.
-    home.run("backup")
+    home.run("backup", *options)
     left = [path.name for path in (home.path / "backups").iterdir()]
     assert not [name for name in left if name.endswith(".partial")]
-    assert len([name for name in left if name.endswith(".db")]) * 2 == len(left)
+    assert len([name for name in left if name.endswith((".db", ".gz"))]) * 2 == len(left)
     home.run("verify")
     assert counts(store) == (20_000, 20_000)
     with contextlib.closing(sqlite3.connect(store)) as connection:

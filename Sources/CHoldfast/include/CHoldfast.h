@@ -40,6 +40,10 @@ int chf_defend(sqlite3 *db);
 /// negated; -ENOSYS where there is no such call.
 int chf_pidfd_open(int32_t pid);
 
+/// sync_file_range(2): writes the dirty pages of a stretch of the file out and waits for that; no metadata and no
+/// flush of the device's cache. Returns 0 or an errno value, ENOSYS where there is no such call.
+int chf_write_out(int fd, int64_t start, int64_t length);
+
 /// posix_spawn_file_actions_addclosefrom_np(3): the new process gets no descriptor from `first` on. Returns 0
 /// or an errno value, ENOSYS where there is no such call (glibc before 2.34, other systems).
 int chf_closes_from(posix_spawn_file_actions_t *actions, int first);

@@ -13,10 +13,12 @@ struct BackupCommand: AsyncParsableCommand {
       Examples:
         holdfast backup                     into ~/.holdfast/backups
         holdfast backup --to /media/disk
+        holdfast backup --compress          a gzip file each
         holdfast backup --keep-hourly 24 --keep-daily 7 --keep-weekly 8
 
-      Each backup is one SQLite file with a description beside it (NAME.json). It
-      gets its name only when its integrity and its rows were found right. Backups
+      Each backup is one SQLite file with a description beside it (NAME.json), which
+      has its SHA-256. It gets its name only when its integrity and its rows were found
+      right. While another run makes backups in the same place, this one exits 75. Backups
       are removed only where a --keep option says which ones stay, and never the
       newest.
       """)
@@ -39,6 +41,9 @@ struct BackupCommand: AsyncParsableCommand {
     help: ArgumentHelp("Keep the newest of so many weeks, and remove others.", valueName: "count"))
   var keepWeekly: Int?
 
+  @Flag(name: .long, help: "Compress them (gzip); needs room for both forms meanwhile.")
+  var compress = false
+
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -54,13 +59,20 @@ struct BackupCommand: AsyncParsableCommand {
       throw Failure(ExitStatus.noInput, "There is no database in \(home.path) to back up.")
     }
     let directory = Home.absolute(to ?? home.backups)
+    guard let turn = try BackupTurn.take(in: directory) else {
+      throw Failure(
+        ExitStatus.tryAgain,
+        "Another run makes backups in \(directory) right now, so this one did nothing; try again after it.")
+    }
+    defer { turn.end() }
     var made: [CheckedFile] = []
     var failures: [Failure] = []
     for database in databases {
       // One that cannot be copied is no reason to leave the others without a backup.
       do {
-        let report = try await Backup.create(of: database, to: directory)
-        made.append(CheckedFile(report.manifest.name, report.manifest.contents))
+        let report = try await Backup.create(
+          of: database, to: directory, options: .init(isCompressed: compress))
+        made.append(CheckedFile(report.manifest))
         if let retention {
           for name in Backup.rotate(directory, database: report.manifest.database, retention: retention)
           where !common.json {
@@ -116,7 +128,8 @@ struct VerifyCommand: AsyncParsableCommand {
       let name = files.isEmpty ? String(path.dropFirst(home.backups.count + 1)) : path
       do {
         guard Home.exists(path) else { throw Failure(ExitStatus.noInput, "There is no file \(path).") }
-        checked.append(CheckedFile(name, try await Backup.verify(path)))
+        let contents = try await Backup.verify(path)
+        checked.append(CheckedFile(name, contents, try Backup.manifest(of: path)))
       } catch {
         guard let failure = Failure(error) else { throw error }
         failures.append(failure)
@@ -187,18 +200,30 @@ struct RestoreCommand: AsyncParsableCommand {
 /// A file as `--json` has it.
 private struct CheckedFile: Encodable {
   var name: String
-  /// Left out with `rows` for a file that is not sound.
+  /// The database's size. Left out with `rows` for a file that is not sound.
   var bytes: Int64?
+  /// The size of a compressed backup's file; left out for any other.
+  var compressedBytes: Int64?
   /// Rows by table.
   var rows: [String: Int64]?
   /// `ok`, or what is wrong.
   var integrity: String
+
+  enum CodingKeys: String, CodingKey {
+    case name, bytes, rows, integrity
+    case compressedBytes = "compressed_bytes"
+  }
 }
 
 extension CheckedFile {
-  init(_ name: String, _ contents: BackupContents) {
-    self.init(name: name, bytes: contents.bytes, rows: contents.rows, integrity: "ok")
+  init(_ name: String, _ contents: BackupContents, _ manifest: BackupManifest?) {
+    self.init(
+      name: name, bytes: contents.bytes,
+      compressedBytes: manifest.flatMap { $0.compression == nil ? nil : $0.fileBytes }, rows: contents.rows,
+      integrity: "ok")
   }
+
+  init(_ manifest: BackupManifest) { self.init(manifest.name, manifest.contents, manifest) }
 }
 
 /// What all three commands print.
@@ -220,8 +245,9 @@ private struct CheckedFiles: Encodable {
         continue
       }
       let total = rows.values.reduce(0, +)
-      Console.print(
-        "\(Console.colored(what, .green))  \(file.name)  \(Amount.bytes(bytes)), \(Amount.count(total)) rows")
+      let size =
+        file.compressedBytes.map { "\(Amount.bytes($0)) of \(Amount.bytes(bytes))" } ?? Amount.bytes(bytes)
+      Console.print("\(Console.colored(what, .green))  \(file.name)  \(size), \(Amount.count(total)) rows")
     }
     if let path { Console.print(Console.dim("in \(path)")) }
     if let quarantine { Console.print("The old files are in \(quarantine).") }

@@ -143,6 +143,115 @@ import Testing
     }
   }
 
+  @Test func aByteThatChangedInAPlaceThatNothingReadsIsNoticed_C18() async throws {
+    let foreign = try pairs(mode: "WAL")
+    // Pages that no table has: no integrity check looks at what is in them.
+    try foreign.run("DELETE FROM left")
+    let report = try await Backup.create(of: database, to: backups)
+    #expect(report.manifest.sha256?.count == 64)
+    #expect(try await Backup.verify(report.path).rows == report.manifest.rows)
+    let bytes = try [UInt8](contentsOf: report.path)
+    var refused = 0
+    for place in stride(from: 200, to: bytes.count, by: bytes.count / 40) {
+      var changed = bytes
+      changed[place] ^= 0x10
+      try Data(changed).write(to: URL(filePath: report.path))
+      await #expect { try await Backup.verify(report.path) } throws: { ($0 as? StoreError)?.code == .damaged }
+      refused += 1
+    }
+    #expect(refused >= 40)
+    await #expect { try await Backup.restore(from: report.path, to: directory.file("back.db")) } throws: {
+      ($0 as? StoreError)?.code == .damaged
+    }
+    #expect(!FileManager.default.fileExists(atPath: directory.file("back.db")))
+    try Data(bytes).write(to: URL(filePath: report.path))
+    #expect(try await Backup.verify(report.path).rows == report.manifest.rows)
+  }
+
+  @Test(arguments: ["WAL", "DELETE"])
+  func aCompressedBackupIsVerifiedAndRestored_C18(mode: String) async throws {
+    do { _ = try pairs(mode: mode) }
+    let plain = try await Backup.create(of: database, to: backups)
+    let report = try await Backup.create(of: database, to: backups, options: .init(isCompressed: true))
+    #expect(report.path.hasSuffix(".db.gz") && report.manifest.compression == "gzip")
+    #expect(report.manifest.fileBytes == Int64(try [UInt8](contentsOf: report.path).count))
+    #expect(report.manifest.fileBytes < report.manifest.bytes)
+    #expect(report.manifest.rows == plain.manifest.rows && report.manifest.bytes == plain.manifest.bytes)
+    #expect(try await Backup.verify(report.path).rows == plain.manifest.rows)
+    #expect(Backup.list(in: backups).map(\.name) == [plain.manifest.name, report.manifest.name])
+    #expect(Backup.paths(in: backups).count == 2)
+    let restored = try await Backup.restore(from: report.path, to: directory.file("back.db"))
+    #expect(restored.contents.rows == plain.manifest.rows)
+    #expect(try [UInt8](contentsOf: directory.file("back.db")) == [UInt8](contentsOf: plain.path))
+    // Nothing is left of the way there, and other programs can read it.
+    #expect(names(backups).count == 4)
+    #expect(!names(directory.path).contains { $0.hasSuffix(".partial") })
+    let gunzip = Process()
+    gunzip.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    gunzip.arguments = ["gzip", "--test", report.path]
+    try gunzip.run()
+    gunzip.waitUntilExit()
+    #expect(gunzip.terminationStatus == 0)
+  }
+
+  @Test func aCompressedBackupThatWasChangedCutOrExtendedIsRefused_C18() async throws {
+    do { _ = try pairs(mode: "WAL") }
+    let report = try await Backup.create(of: database, to: backups, options: .init(isCompressed: true))
+    let bytes = try [UInt8](contentsOf: report.path)
+    var forms = [bytes.dropLast(1), bytes.prefix(bytes.count / 2), bytes[...] + [0], bytes[...] + bytes]
+    for place in stride(from: 2, to: bytes.count, by: bytes.count / 20) {
+      var changed = bytes[...]
+      changed[place] ^= 0x10
+      forms.append(changed)
+    }
+    for hasManifest in [true, false] {
+      for form in forms where hasManifest || form.count != bytes.count {
+        try Data(form).write(to: URL(filePath: report.path))
+        await #expect { try await Backup.verify(report.path) } throws: {
+          ($0 as? StoreError)?.code == .damaged
+        }
+        await #expect { try await Backup.restore(from: report.path, to: directory.file("back.db")) } throws: {
+          ($0 as? StoreError)?.code == .damaged
+        }
+      }
+      try Data(bytes).write(to: URL(filePath: report.path))
+      _ = try await Backup.verify(report.path)
+      if hasManifest { try FileManager.default.removeItem(atPath: report.path + ".json") }
+    }
+    #expect(!names(directory.path).contains { $0.hasPrefix("back.") || $0.hasSuffix(".partial") })
+    #expect(names(backups) == [report.manifest.name])
+    // A gzip file of something else.
+    let other = directory.file("other.db.gz")
+    let text = directory.file("text")
+    try Data("not a database".utf8).write(to: URL(filePath: text))
+    let gzip = Process()
+    gzip.executableURL = URL(fileURLWithPath: "/bin/sh")
+    gzip.arguments = ["-c", "gzip -c '\(text)' > '\(other)'"]
+    try gzip.run()
+    gzip.waitUntilExit()
+    await #expect { try await Backup.verify(other) } throws: { ($0 as? StoreError)?.code == .notADatabase }
+  }
+
+  @Test func aManifestOfBeforeTheHashIsStillOne_C18() async throws {
+    do { _ = try pairs(mode: "WAL") }
+    let report = try await Backup.create(of: database, to: backups)
+    let path = report.path + ".json"
+    let old = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+      .filter { !$0.contains("sha256") }.joined(separator: "\n")
+    try Data(old.utf8).write(to: URL(filePath: path))
+    #expect(try Backup.manifest(of: report.path)?.sha256 == nil)
+    #expect(try await Backup.verify(report.path).rows == report.manifest.rows)
+    #expect(Backup.list(in: backups).count == 1)
+  }
+
+  @Test func oneRunAtATimeIntoADirectory_C18() async throws {
+    let first = try #require(try BackupTurn.take(in: backups))
+    #expect(try BackupTurn.take(in: backups) == nil)
+    first.end()
+    #expect(try BackupTurn.take(in: backups) != nil)
+    #expect(names(backups) == [], "nothing is left of it")
+  }
+
   @Test func whatAKilledBackupLeftIsRemovedByTheNextAndALiveOneIsNot_C18() async throws {
     do { _ = try pairs(mode: "WAL") }
     let place = try BackupDirectory.make(backups)

@@ -9,7 +9,8 @@
 /// ```
 ///
 /// A backup is one file in rollback-journal mode, whatever mode its source has, so that it is whole by itself: no
-/// -wal belongs to it. Beside it lies `NAME.json`, its ``BackupManifest``. Both have mode 0600.
+/// -wal belongs to it. Compressed, that file is inside a gzip file. Beside it lies `NAME.json`, its
+/// ``BackupManifest``, with the SHA-256 of the file. Both have mode 0600.
 public enum Backup {
   /// Copies the database at `path`, as it is at one moment, into `directory`.
   ///
@@ -33,19 +34,29 @@ public enum Backup {
     try await BackupSource.using(path, patience: options.patience) { source in
       let directory = try BackupDirectory.make(directory)
       BackupTemporary.clearDead(in: directory)
-      try FreeSpace.require(source.bytes, in: directory)
+      // Compressed, a backup may still be as large as its content, in whole numbers.
+      try FreeSpace.require(
+        options.isCompressed ? source.bytes * 2 : source.bytes, in: directory, sparing: options.sparesDisk)
       let (temporary, time) = try BackupTemporary.reserve(forBackupOf: source.path, in: directory)
       do {
         let found = try source.copy(into: temporary, options: options)
-        let manifest = BackupManifest(
+        var manifest = BackupManifest(
           name: temporary.finalName, database: source.path.fileName, source: source.path, time: time,
-          contents: found.contents)
-        let report = BackupReport(
-          path: temporary.finalPath, restarts: found.restarts, manifest: manifest)
-        // The manifest first: the backup's own name is what makes it one.
-        try manifest.write(to: directory + "/" + manifest.name + BackupManifest.suffix)
-        try temporary.putInPlace()
-        return report
+          contents: found.contents, sha256: found.sha256)
+        guard options.isCompressed else {
+          try temporary.publish(manifest)
+          return BackupReport(path: temporary.finalPath, restarts: found.restarts, manifest: manifest)
+        }
+        let compressed = try temporary.reserveCompressed()
+        do {
+          try compressed.fill(from: temporary, &manifest)
+          try compressed.publish(manifest)
+        } catch {
+          compressed.discard()
+          throw error
+        }
+        temporary.discard()
+        return BackupReport(path: compressed.finalPath, restarts: found.restarts, manifest: manifest)
       } catch {
         temporary.discard()
         throw error
@@ -53,16 +64,23 @@ public enum Backup {
     }
   }
 
-  /// Checks a backup, or any other SQLite file: its integrity, and its rows against its manifest if it has one.
+  /// Checks a backup, or any other SQLite file: its integrity, and its rows and its SHA-256 against its manifest if it
+  /// has one.
+  ///
+  /// What is in a compressed one is written into a file beside it for that time, or into the system's place for
+  /// temporary files where its directory cannot be written to.
   ///
   /// - Throws: ``StoreError``: `damaged` with what was found first; as ``create(of:to:options:)`` otherwise.
   @discardableResult
   public static func verify(_ path: String, patience: Duration = .seconds(60)) async throws -> BackupContents
   {
-    try await BackupSource.using(path, patience: patience) { source in
-      let contents = try source.examine()
-      try BackupManifest.read(besideBackupAt: source.path)?.compare(with: contents, path: source.path)
-      return contents
+    if GzipFile.isOne(path) {
+      return try await BlockingThread.run(named: "hf-backup") {
+        try CompressedBackup(path).examine(patience: patience)
+      }
+    }
+    return try await BackupSource.using(path, patience: patience) { source in
+      try source.examineAsBackup()
     }
   }
 
@@ -91,8 +109,13 @@ public enum Backup {
     from source: String, to path: String, options: BackupOptions = .init()
   ) async throws -> RestoreReport {
     let target = try CanonicalPath.of(path)
+    if GzipFile.isOne(source) {
+      return try await BlockingThread.run(named: "hf-backup") {
+        try Restoration(source: .compressed(CompressedBackup(source)), target: target, options: options).run()
+      }
+    }
     return try await BackupSource.using(source, patience: options.patience) { source in
-      try Restoration(source: source, target: target, options: options).run()
+      try Restoration(source: .database(source), target: target, options: options).run()
     }
   }
 
@@ -102,7 +125,7 @@ public enum Backup {
       guard name.hasSuffix(BackupManifest.suffix) else { return nil }
       let backup = directory + "/" + name.dropLast(BackupManifest.suffix.count)
       guard let manifest = try? BackupManifest.read(besideBackupAt: backup),
-        manifest.name == backup.fileName, fileSize(backup) == manifest.bytes
+        manifest.name == backup.fileName, fileSize(backup) == manifest.fileBytes
       else { return nil }
       return manifest
     }.sorted { ($0.time, $0.name) < ($1.time, $1.name) }
@@ -110,8 +133,10 @@ public enum Backup {
 
   /// The paths of all files in a directory that pass for backups by their name, with a manifest or without.
   public static func paths(in directory: String) -> [String] {
-    BackupDirectory.names(in: directory).filter { $0.hasSuffix(".db") && !$0.hasPrefix(".") }
-      .map { directory + "/" + $0 }
+    BackupDirectory.names(in: directory).filter {
+      ($0.hasSuffix(".db") || $0.hasSuffix(".db" + GzipFile.suffix)) && !$0.hasPrefix(".")
+    }
+    .map { directory + "/" + $0 }
   }
 
   /// The manifest beside a backup; nil when there is none.
@@ -145,12 +170,22 @@ public enum Backup {
 public struct BackupOptions: Hashable, Sendable {
   /// How long a lock of somebody else is waited for, each time.
   public var patience: Duration
-  /// How much is copied before it is synced and, in rollback-journal mode, before others get a turn; in bytes.
+  /// How much is copied before it is sent to the disk and, in rollback-journal mode, before others get a turn; in bytes.
   public var stepBytes: Int
+  /// Whether the backup is compressed (gzip). Needs room for both forms while it is made.
+  public var isCompressed: Bool
+  /// Whether nothing is made that would leave less than a twentieth of the disk free: for backups nobody asked for
+  /// just now.
+  public var sparesDisk: Bool
 
-  /// The defaults: 60 s, and 8 MiB.
-  public init(patience: Duration = .seconds(60), stepBytes: Int = 8 << 20) {
+  /// The defaults: 60 s, 1 MiB, and not compressed.
+  public init(
+    patience: Duration = .seconds(60), stepBytes: Int = 1 << 20, isCompressed: Bool = false,
+    sparesDisk: Bool = false
+  ) {
     self.patience = patience
     self.stepBytes = max(1, stepBytes)
+    self.isCompressed = isCompressed
+    self.sparesDisk = sparesDisk
   }
 }

@@ -76,17 +76,21 @@ enum FreeSpace {
   /// What is left beside a copy, so that its manifest and its directory fit too.
   private static let margin: Int64 = 1 << 20
 
+  /// - Parameter sparing: whether a twentieth of the device, up to 1 GiB, is to stay free for those who did not ask for
+  ///   the copy.
   /// - Throws: ``StoreError`` with code `diskFull` when `bytes` do not fit into `directory`.
-  static func require(_ bytes: Int64, in directory: String) throws(StoreError) {
+  static func require(_ bytes: Int64, in directory: String, sparing: Bool = false) throws(StoreError) {
     var info = statvfs()
     // Where the system does not tell, the copy finds out.
     guard unsafe statvfs(directory, &info) == 0 else { return }
     let free = Int64(clamping: UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize)).0)
-    guard free < bytes + margin else { return }
+    let all = Int64(clamping: UInt64(info.f_blocks).multipliedReportingOverflow(by: UInt64(info.f_frsize)).0)
+    let needed = bytes + (sparing ? max(margin, min(1 << 30, all / 20)) : margin)
+    guard free < needed else { return }
     throw StoreError(
       .diskFull,
       """
-      \(directory) has \(free) bytes free and \(bytes + margin) are needed, so nothing was copied: free some space or \
+      \(directory) has \(free) bytes free and \(needed) are needed, so nothing was copied: free some space or \
       name another directory.
       """, path: directory)
   }

@@ -49,8 +49,16 @@ public struct BackupManifest: Hashable, Sendable {
   public var source: String
   /// When the copy began, by the wall clock; to the millisecond in the file.
   public var time: UnixTime
-  /// The backup's size, in bytes.
+  /// The database's size, in bytes; that of the backup too, unless it is compressed.
   public var bytes: Int64
+  /// The size of the backup's file, in bytes.
+  public var fileBytes: Int64
+  /// SHA-256 of the backup's file, in hexadecimal; nil in manifests of before it was taken.
+  public var sha256: String?
+  /// How the backup is compressed: `gzip`; nil when it is not.
+  public var compression: String?
+  /// SHA-256 of what is in a compressed backup, in hexadecimal.
+  public var contentSHA256: String?
   /// Its pages.
   public var pageCount: Int64
   /// Its rows by table.
@@ -58,12 +66,16 @@ public struct BackupManifest: Hashable, Sendable {
   /// The SQLite version that made it.
   public var sqlite: String
 
-  init(name: String, database: String, source: String, time: UnixTime, contents: BackupContents) {
+  init(
+    name: String, database: String, source: String, time: UnixTime, contents: BackupContents, sha256: String
+  ) {
     self.name = name
     self.database = database
     self.source = source
     self.time = time
     bytes = contents.bytes
+    fileBytes = contents.bytes
+    self.sha256 = sha256
     pageCount = contents.pageCount
     rows = contents.rows
     sqlite = BackupSource.sqliteVersion
@@ -95,6 +107,17 @@ public struct BackupManifest: Hashable, Sendable {
     try BackupDirectory.write([UInt8](encoder.encode(self)) + [0x0a], to: path)
   }
 
+  /// - Throws: ``StoreError`` with code `damaged` where the file is not the one that was written.
+  func compare(withFile sha256: String, path: String) throws(StoreError) {
+    guard let expected = self.sha256, expected != sha256 else { return }
+    throw StoreError(
+      .damaged,
+      """
+      \(path.fileName) is not the file that was written (its SHA-256 is another), so it was changed or damaged after it \
+      was made: use another backup.
+      """, path: path)
+  }
+
   /// - Throws: ``StoreError`` with code `damaged` where the file is not what was backed up.
   func compare(with contents: BackupContents, path: String) throws(StoreError) {
     guard contents.rows != rows || contents.pageCount != pageCount else { return }
@@ -112,7 +135,9 @@ public struct BackupManifest: Hashable, Sendable {
 
 extension BackupManifest: Codable {
   private enum CodingKeys: String, CodingKey {
-    case version, name, database, source, time, bytes, rows, sqlite
+    case version, name, database, source, time, bytes, rows, sqlite, sha256, compression
+    case fileBytes = "file_bytes"
+    case contentSHA256 = "content_sha256"
     case timeInMilliseconds = "time_ms"
     case pageCount = "page_count"
   }
@@ -135,6 +160,14 @@ extension BackupManifest: Codable {
     }
     time = UnixTime(nanoseconds: nanoseconds)
     bytes = try container.decode(Int64.self, forKey: .bytes)
+    fileBytes = try container.decodeIfPresent(Int64.self, forKey: .fileBytes) ?? bytes
+    sha256 = try container.decodeIfPresent(String.self, forKey: .sha256)
+    compression = try container.decodeIfPresent(String.self, forKey: .compression)
+    contentSHA256 = try container.decodeIfPresent(String.self, forKey: .contentSHA256)
+    guard compression == nil || compression == "gzip" else {
+      throw DecodingError.dataCorruptedError(
+        forKey: .compression, in: container, debugDescription: "a compression this program does not know")
+    }
     pageCount = try container.decode(Int64.self, forKey: .pageCount)
     rows = try container.decode([String: Int64].self, forKey: .rows)
     sqlite = try container.decode(String.self, forKey: .sqlite)
@@ -150,6 +183,12 @@ extension BackupManifest: Codable {
     try container.encode(time.description, forKey: .time)
     try container.encode(time.milliseconds, forKey: .timeInMilliseconds)
     try container.encode(bytes, forKey: .bytes)
+    try container.encodeIfPresent(sha256, forKey: .sha256)
+    if compression != nil {
+      try container.encode(compression, forKey: .compression)
+      try container.encode(fileBytes, forKey: .fileBytes)
+      try container.encodeIfPresent(contentSHA256, forKey: .contentSHA256)
+    }
     try container.encode(pageCount, forKey: .pageCount)
     try container.encode(rows, forKey: .rows)
     try container.encode(sqlite, forKey: .sqlite)

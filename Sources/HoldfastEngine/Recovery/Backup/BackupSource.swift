@@ -124,10 +124,34 @@ final class BackupSource {
     try? queue.close()
   }
 
+  /// Checks the whole file in one read transaction, against its manifest if it has one.
+  ///
+  /// - Throws: ``StoreError`` with code `damaged` and what was found first.
+  func examineAsBackup() throws -> BackupContents {
+    guard let manifest = try BackupManifest.read(besideBackupAt: path) else { return try examine() }
+    let (contents, sha256) = try examineAndHash()
+    // What people can make something of comes first.
+    try manifest.compare(with: contents, path: path)
+    try manifest.compare(withFile: sha256, path: path)
+    return contents
+  }
+
   /// Checks the whole file in one read transaction.
   ///
   /// - Throws: ``StoreError`` with code `damaged` and what was found first.
-  func examine() throws -> BackupContents {
+  func examine() throws -> BackupContents { try examine { _, _ in } }
+
+  /// As ``examine()``, with the SHA-256 of the file. For files in rollback-journal mode, as backups are: where there is
+  /// a -wal the file alone is not all of the database, and is no backup.
+  func examineAndHash() throws -> (contents: BackupContents, sha256: String) {
+    var sha256 = ""
+    let contents = try examine { db, contents in
+      sha256 = try BackupDigest.ofFile(behind: db, bytes: contents.bytes).text
+    }
+    return (contents, sha256)
+  }
+
+  private func examine(_ also: (Database, BackupContents) throws -> Void) throws -> BackupContents {
     busy.wait(until: .now + patience)
     do {
       return try queue.read { db in
@@ -142,7 +166,9 @@ final class BackupSource {
         }
         let pages = try Int64.fetchOne(db, sql: "PRAGMA page_count") ?? 0
         let pageSize = try Int64.fetchOne(db, sql: "PRAGMA page_size") ?? 0
-        return BackupContents(bytes: pages * pageSize, pageCount: pages, rows: try Self.rows(db))
+        let contents = BackupContents(bytes: pages * pageSize, pageCount: pages, rows: try Self.rows(db))
+        try also(db, contents)
+        return contents
       }
     } catch let error as DatabaseError {
       throw describe(error)
@@ -154,14 +180,15 @@ final class BackupSource {
   /// - Throws: ``StoreError`` with code `damaged` when the copy is, which then its source was.
   func copy(
     into temporary: BackupTemporary, options: BackupOptions
-  ) throws -> (contents: BackupContents, restarts: Int) {
+  ) throws -> (contents: BackupContents, sha256: String, restarts: Int) {
     let (rows, restarts) = try copyPages(into: temporary, options: options)
     try temporary.finish()
     let copied = try BackupSource(temporary.path, patience: patience)
     defer { copied.close() }
     let contents: BackupContents
+    let sha256: String
     do {
-      contents = try copied.examine()
+      (contents, sha256) = try copied.examineAndHash()
     } catch var error as StoreError where error.code == .damaged {
       error.message =
         "A copy of \(path.fileName) was made and found damaged, so it was thrown away: \(error.message)"
@@ -176,7 +203,7 @@ final class BackupSource {
         the file.
         """, path: path)
     }
-    return (contents, restarts)
+    return (contents, sha256, restarts)
   }
 
   private func copyPages(
@@ -189,7 +216,7 @@ final class BackupSource {
         // Nobody reads it before it is whole: it needs no journal, and it is synced by us.
         try to.execute(sql: "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
         let copy = try BackupCopy(from: from, to: to, stepBytes: options.stepBytes) {
-          try temporary.sync()
+          temporary.writeBack()
           self.busy.wait(until: .now + self.patience)
         }
         if let rows = try copy.run(restartingAtMost: Self.patientRestarts) { return (rows, copy.restarts) }

@@ -27,6 +27,9 @@ final class BackupTemporary {
   private let descriptor: Int32
   private var isOpen = true
 
+  /// For reading and writing the file's bytes while no connection has it open; never closed by others.
+  var rawDescriptor: Int32 { descriptor }
+
   var path: String { directory + "/." + finalName + Self.suffix }
   var finalPath: String { directory + "/" + finalName }
 
@@ -67,12 +70,34 @@ final class BackupTemporary {
     while true {
       let finalName = "\(stem)-\(time.stamp).db"
       if FileIdentity(path: directory + "/" + finalName) == nil,
+        FileIdentity(path: directory + "/" + finalName + GzipFile.suffix) == nil,
         let made = try BackupTemporary(finalName: finalName, directory: directory, hasManifest: true)
       {
         return (made, time)
       }
       time.nanoseconds += 1_000_000
     }
+  }
+
+  /// A temporary for this backup's compressed form.
+  func reserveCompressed() throws(StoreError) -> BackupTemporary {
+    let name = finalName + GzipFile.suffix
+    guard let made = try BackupTemporary(finalName: name, directory: directory, hasManifest: true) else {
+      throw StoreError(
+        .refused, "Another process makes \(name) right now; wait for it.", path: directory + "/" + name)
+    }
+    return made
+  }
+
+  /// A temporary in `directory` for what is in a compressed file, to look at it.
+  static func reserve(forContentOf path: String, in directory: String) throws(StoreError) -> BackupTemporary {
+    let name = path.fileName + "-content"
+    clearDead(in: directory, only: name)
+    guard let made = try BackupTemporary(finalName: name, directory: directory, hasManifest: false) else {
+      throw StoreError(
+        .refused, "Another process checks \(path.fileName) right now; wait for it.", path: path)
+    }
+    return made
   }
 
   /// A temporary for a database that is to stand at `path`.
@@ -109,6 +134,9 @@ final class BackupTemporary {
       BackupDirectory.remove(path)
     }
   }
+
+  /// Sends what was written to the disk, so that the sync in the end is a short one; nobody relies on it before.
+  func writeBack() { WriteBack.run(descriptor) }
 
   /// Waits until what was written is on the disk.
   func sync() throws(StoreError) {

@@ -10,7 +10,13 @@
 
 /// One restore; see ``Backup/restore(from:to:options:)`` for what a crash leaves at each point.
 struct Restoration {
-  let source: BackupSource
+  /// What is put back.
+  enum Source {
+    case database(BackupSource)
+    case compressed(CompressedBackup)
+  }
+
+  let source: Source
   /// Canonical.
   let target: String
   let options: BackupOptions
@@ -28,8 +34,7 @@ struct Restoration {
     try FreeSpace.require(source.bytes, in: directory)
     let temporary = try BackupTemporary.reserve(for: target)
     do {
-      let contents = try source.copy(into: temporary, options: options).contents
-      try BackupManifest.read(besideBackupAt: source.path)?.compare(with: contents, path: source.path)
+      let contents = try source.fill(temporary, options: options)
       let lane = try WriteLane(databasePath: target)
       defer { lane.file.close() }
       try lane.enter(by: .now + options.patience)
@@ -116,5 +121,26 @@ struct Restoration {
       .refused,
       "\(target.fileName) was not restored, for it is in use; nothing was changed: stop who has it and try again.",
       path: target, holders: holders)
+  }
+}
+
+extension Restoration.Source {
+  /// The size of the database in it, in bytes; 0 where that is not known.
+  fileprivate var bytes: Int64 {
+    switch self {
+    case .database(let source): source.bytes
+    case .compressed(let backup): backup.manifest?.bytes ?? 0
+    }
+  }
+
+  /// Fills the temporary with the database, checks it, and the backup against its manifest.
+  fileprivate func fill(_ temporary: BackupTemporary, options: BackupOptions) throws -> BackupContents {
+    switch self {
+    case .database(let source):
+      if try BackupManifest.read(besideBackupAt: source.path) != nil { _ = try source.examineAsBackup() }
+      return try source.copy(into: temporary, options: options).contents
+    case .compressed(let backup):
+      return try backup.expand(into: temporary, patience: options.patience)
+    }
   }
 }
