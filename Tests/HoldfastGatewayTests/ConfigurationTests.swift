@@ -37,6 +37,34 @@ import Testing
     #expect(row.costMicrodollars == 500_000)
   }
 
+  @Test(arguments: [nil, "providers: {}", "backup: {}"])
+  func aBackupADayIsTheRule_C18(_ yaml: String?) throws {
+    let plan = try #require(try load(yaml).backup)
+    #expect(plan == .standard(home: "/nowhere"))
+    #expect(plan.schedule == BackupSchedule(.daily, minute: 180))
+    #expect(plan.retention.daily == 7 && plan.retention.hourly == 0 && plan.retention.weekly == 0)
+    #expect(plan.isCompressed && plan.directory == "/nowhere/backups")
+  }
+
+  @Test func backupsAreAsTheFileSays_C18() throws {
+    let plan = try #require(
+      try load(
+        """
+        backup: { every: weekly, at: "04:05", directory: ~/saved/, keep_weekly: 3, keep_hourly: 1, compress: false }
+        """, ["HOME": "/home/me"]
+      ).backup)
+    #expect(plan.schedule == BackupSchedule(.weekly, minute: 245))
+    #expect(plan.directory == "/home/me/saved")
+    #expect(plan.retention == BackupRetention(hourly: 1, daily: 0, weekly: 3))
+    #expect(!plan.isCompressed)
+    #expect(try load("backup: { directory: elsewhere, at: 23:59 }").backup?.directory == "/nowhere/elsewhere")
+    #expect(try load("backup: { at: 23:59 }").backup?.schedule.minute == 1439)
+    #expect(try load("backup: { every: hourly, at: \"00:20\" }").backup?.schedule.minute == 20)
+    for off in ["backup: never", "backup: false", "backup: off", "backup: { every: never }"] {
+      #expect(try load(off).backup == nil, "\(off)")
+    }
+  }
+
   @Test(arguments: [nil, "", "# nothing\n", "providers: {}"])
   func withoutAFileTheVendorsAreThere(_ yaml: String?) throws {
     let names = try load(yaml).providers.map(\.name)
@@ -57,6 +85,15 @@ import Testing
     ("providers: { openai: { prices: { m: { input: -1, output: 1 } } } }\n", "input"),
     ("providers: { openai: { prices: { m: { input: 1 } } } }\n", "output"),
     ("- a list\n", "mapping"),
+    ("backup: { every: fortnightly }\n", "hourly, daily, weekly or never"),
+    ("backup: { at: noon }\n", "03:30"),
+    ("backup: { at: \"24:00\" }\n", "03:30"),
+    ("backup: { every: hourly, at: \"02:20\" }\n", "minute of the hour"),
+    ("backup: { keep_daily: -1 }\n", "keep_daily"),
+    ("backup: { keep_daily: 0 }\n", "keeps nothing"),
+    ("backup: { compress: maybe }\n", "neither true nor false"),
+    ("backup: { keep: 7 }\n", "keep_weekly"),
+    ("backup: sometimes\n", "sometimes"),
   ])
   func whatCannotBeIsNamedWithItsPlace(_ yaml: String, _ word: String) {
     let error = #expect(throws: GatewayError.self) { try load(yaml) }

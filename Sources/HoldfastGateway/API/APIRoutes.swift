@@ -59,7 +59,8 @@ struct APIRoutes {
         body: ResponseBody(
           byteBuffer: ByteBuffer(
             string: MetricsPage.text(
-              state.metrics.snapshot, ledger: await state.ledger.status(), home: state.home))))
+              state.metrics.snapshot, ledger: await state.ledger.status(), backups: state.backups?.snapshot,
+              home: state.home))))
     }
   }
 

@@ -8,13 +8,19 @@ final class GatewayState: Sendable {
   let home: String
   let ledger: any UsageLedger
   let metrics: GatewayMetrics
+  /// nil when the daemon makes no backups.
+  let backups: BackupProgress?
   private let description: Mutex<DaemonDescription>
   private let stopping = Mutex(false)
 
-  init(home: String, ledger: any UsageLedger, metrics: GatewayMetrics, daemon: DaemonDescription) {
+  init(
+    home: String, ledger: any UsageLedger, metrics: GatewayMetrics, backups: BackupProgress? = nil,
+    daemon: DaemonDescription
+  ) {
     self.home = home
     self.ledger = ledger
     self.metrics = metrics
+    self.backups = backups
     description = Mutex(daemon)
   }
 
@@ -36,6 +42,6 @@ final class GatewayState: Sendable {
 
   /// The home's report.
   func status() async -> StatusReport {
-    StatusReport(home: home, daemon: daemon, ledger: await ledger.status())
+    StatusReport(home: home, daemon: daemon, ledger: await ledger.status(), backups: backups)
   }
 }

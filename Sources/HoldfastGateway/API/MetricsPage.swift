@@ -5,7 +5,10 @@ import HoldfastUsage
 
 /// Prometheus' text format, version 0.0.4.
 enum MetricsPage {
-  static func text(_ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, home: String) -> String {
+  static func text(
+    _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, backups: BackupProgress.Snapshot? = nil,
+    home: String
+  ) -> String {
     var page = Page()
     page.family(
       "holdfast_requests_total", "counter", "Requests relayed to a provider, by what the client was answered."
@@ -55,6 +58,7 @@ enum MetricsPage {
     }
     page.gauge(
       "holdfast_database_fault", "1 while usage.db cannot be opened or written.", ledger.fault == nil ? 0 : 1)
+    if let backups { page.add(backups) }
     return page.text
   }
 
@@ -72,6 +76,30 @@ enum MetricsPage {
       }
       text +=
         " " + (value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)) + "\n"
+    }
+
+    /// Times and sizes are left out until there is one; an alert on their absence is one on no backup.
+    mutating func add(_ backups: BackupProgress.Snapshot) {
+      family("holdfast_backups_total", "counter", "Scheduled backups of all databases, by what came of them.")
+      sample("holdfast_backups_total", [("outcome", "made")], Double(backups.made))
+      sample("holdfast_backups_total", [("outcome", "failed")], Double(backups.failed))
+      gauge("holdfast_backup_running", "1 while backups are being made.", backups.isRunning ? 1 : 0)
+      gauge(
+        "holdfast_backup_overdue", "1 when a scheduled backup was not made for a whole interval.",
+        backups.isOverdue ? 1 : 0)
+      if let time = backups.lastSuccess {
+        gauge(
+          "holdfast_backup_last_success_timestamp_seconds",
+          "When the oldest of the databases' newest backups was begun.", Double(time.milliseconds) / 1000)
+      }
+      if let took = backups.lastDuration {
+        gauge(
+          "holdfast_backup_last_duration_seconds", "How long the last one took, all databases together.",
+          took / .seconds(1))
+      }
+      if let bytes = backups.lastBytes {
+        gauge("holdfast_backup_last_bytes", "Bytes the last one wrote.", Double(bytes))
+      }
     }
 
     mutating func gauge(_ name: String, _ help: String, _ value: Double) {

@@ -60,6 +60,32 @@ public struct StatusReport: Codable, Sendable {
     }
   }
 
+  /// The backups the daemon makes by itself.
+  public struct Backups: Codable, Sendable, Hashable {
+    /// Where they go.
+    public var directory: String
+    /// When the oldest of the databases' newest backups was begun, in RFC 3339; nil when one has none.
+    public var lastSuccess: String?
+    /// When the next is due, in RFC 3339.
+    public var next: String?
+    /// Whether some are being made now.
+    public var running: Bool
+
+    enum CodingKeys: String, CodingKey {
+      case directory, next, running
+      case lastSuccess = "last_success"
+    }
+
+    /// Writes times as null where there are none.
+    public func encode(to encoder: any Encoder) throws {
+      var fields = encoder.container(keyedBy: CodingKeys.self)
+      try fields.encode(directory, forKey: .directory)
+      try fields.encode(lastSuccess, forKey: .lastSuccess)
+      try fields.encode(next, forKey: .next)
+      try fields.encode(running, forKey: .running)
+    }
+  }
+
   /// How well things are.
   public enum Health: String, Codable, Sendable {
     /// All is well.
@@ -95,22 +121,25 @@ public struct StatusReport: Codable, Sendable {
   public var spool: Spool
   /// The search index.
   public var search: Search
+  /// The daemon's own backups; nil when none runs or it makes none.
+  public var backup: Backups?
   /// How well things are.
   public var health: Health
   /// What wants attention.
   public var findings: [Finding]
 
   enum CodingKeys: String, CodingKey {
-    case daemon, stores, spool, search, health, findings
+    case daemon, stores, spool, search, backup, health, findings
   }
 
-  /// Writes `daemon` as null where there is none.
+  /// Writes `daemon` and `backup` as null where there is none.
   public func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: CodingKeys.self)
     try fields.encode(daemon, forKey: .daemon)
     try fields.encode(stores, forKey: .stores)
     try fields.encode(spool, forKey: .spool)
     try fields.encode(search, forKey: .search)
+    try fields.encode(backup, forKey: .backup)
     try fields.encode(health, forKey: .health)
     try fields.encode(findings, forKey: .findings)
   }
@@ -123,13 +152,22 @@ extension StatusReport {
   ///   - home: the home directory.
   ///   - daemon: the daemon that serves it, if any.
   ///   - ledger: what the ledger says of itself; nil when none is open.
-  public init(home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?) {
+  ///   - backups: what is known of the daemon's backups; nil when it makes none.
+  public init(
+    home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?, backups: BackupProgress? = nil
+  ) {
     self.daemon = daemon
     stores = Self.stores(home)
     search = Search(lag: nil)
     spool = Spool(
       depth: ledger?.depth ?? 0, oldest: ledger?.oldest?.description, refused: ledger?.refused ?? 0)
-    findings = ledger.map { Self.findings($0) } ?? []
+    let known = backups?.snapshot
+    backup = known.map {
+      Backups(
+        directory: backups?.directory ?? "", lastSuccess: $0.lastSuccess?.description,
+        next: $0.next?.description, running: $0.isRunning)
+    }
+    findings = (ledger.map { Self.findings($0) } ?? []) + (known.map { Self.findings($0) } ?? [])
     health =
       findings.contains { $0.severity == "error" } ? .failing : findings.isEmpty ? .ok : .degraded
   }
@@ -140,6 +178,25 @@ extension StatusReport {
       guard let bytes = FileSize.of(path) else { return nil }
       return Store(name: name, path: path, bytes: bytes, walBytes: FileSize.of(path + "-wal") ?? 0)
     }
+  }
+
+  private static func findings(_ backups: BackupProgress.Snapshot) -> [Finding] {
+    var findings: [Finding] = []
+    if let failure = backups.failure {
+      findings.append(
+        Finding(
+          code: "backup-failed", severity: "warning", message: "The last scheduled backup failed: \(failure)")
+      )
+    }
+    if backups.isOverdue {
+      let last = backups.lastSuccess.map { "the last one is of \($0)" } ?? "there is none"
+      findings.append(
+        Finding(
+          code: "backup-overdue", severity: "warning",
+          message: "A backup is overdue (\(last)): make one with `holdfast backup` and look at what keeps it."
+        ))
+    }
+    return findings
   }
 
   private static func findings(_ ledger: UsageLedgerStatus) -> [Finding] {

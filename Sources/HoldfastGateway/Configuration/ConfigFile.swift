@@ -13,6 +13,7 @@ struct ConfigFile {
   var allowedOrigins: [String] = []
   var anthropicProvider: String?
   var openAIProvider: String?
+  var backup = Backup()
 
   static func read(_ text: String, environment: [String: String]) throws(GatewayError) -> ConfigFile {
     let root: Node?
@@ -54,8 +55,9 @@ struct ConfigFile {
           default: throw unknown(name, in: "server", known: ["allowed_hosts", "allowed_origins"])
           }
         }
+      case "backup": file.backup = try backup(value)
       default:
-        throw unknown(key, in: "the file", known: ["providers", "defaults", "auth", "server"])
+        throw unknown(key, in: "the file", known: ["providers", "defaults", "auth", "server", "backup"])
       }
     }
     return file
@@ -157,12 +159,12 @@ struct ConfigFile {
 
 extension ConfigFile {
   /// A key with the place it stands at.
-  private struct Key {
+  struct Key {
     var name: String
     var node: Node
   }
 
-  private static func entries(_ node: Node, _ place: String) throws(GatewayError) -> [(Key, Node)] {
+  static func entries(_ node: Node, _ place: String) throws(GatewayError) -> [(Key, Node)] {
     guard let mapping = node.mapping else { throw problem(node, "\(place) is no mapping of names to values") }
     var seen: Set<String> = []
     var out: [(Key, Node)] = []
@@ -174,7 +176,7 @@ extension ConfigFile {
     return out
   }
 
-  private static func string(_ node: Node, _ place: String) throws(GatewayError) -> String {
+  static func string(_ node: Node, _ place: String) throws(GatewayError) -> String {
     guard let text = node.scalar?.string, !text.isEmpty else { throw problem(node, "\(place) is no text") }
     return text
   }
@@ -186,11 +188,11 @@ extension ConfigFile {
     return out
   }
 
-  private static func unknown(_ key: Key, in place: String, known: [String]) -> GatewayError {
+  static func unknown(_ key: Key, in place: String, known: [String]) -> GatewayError {
     problem(key.node, "“\(key.name)” is not known in \(place); known are \(known.joined(separator: ", "))")
   }
 
-  private static func problem(_ node: Node, _ what: String) -> GatewayError {
+  static func problem(_ node: Node, _ what: String) -> GatewayError {
     let line = node.mark.map { " line \($0.line)" } ?? ""
     return GatewayError(.configuration, "config.yaml\(line): \(what).")
   }

@@ -26,12 +26,15 @@ public struct GatewayConfiguration: Sendable {
   public var prices: [String: [String: ConfiguredPrice]] = [:]
   /// How long running streams may go on after the order to stop.
   public var drainTimeout: Duration = .seconds(30)
+  /// The backups it makes by itself; nil for none.
+  public var backup: BackupPlan?
   /// A file of certificate authorities to trust instead of the system's.
   public var certificateFile: String?
 
   /// A configuration with the built-in providers and no keys.
   public init(home: String) {
     self.home = home
+    backup = .standard(home: home)
     providers = BuiltInProvider.all.map { $0.provider(environment: [:]).provider }
   }
 
@@ -70,6 +73,7 @@ extension GatewayConfiguration {
         providers[provider.name] = provider
       }
       configuration.prices = file.prices
+      configuration.backup = file.backup.plan(home: home, userHome: environment["HOME"])
       configuration.token = file.token
       configuration.allowedHosts = file.allowedHosts
       configuration.allowedOrigins = file.allowedOrigins

@@ -17,6 +17,7 @@ public final class Gateway: Service {
   private let configuration: GatewayConfiguration
   private let ledger: any UsageLedger
   private let lock: DaemonLock?
+  private let backups: BackupProgress?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
 
@@ -26,14 +27,17 @@ public final class Gateway: Service {
   ///   - configuration: validated.
   ///   - ledger: where usage rows go; closed by the caller, after ``run()`` has returned.
   ///   - lock: the home's lock, to note the port in.
+  ///   - backups: what is known of the daemon's backups; nil when it makes none.
   ///   - onListening: called once connections are accepted.
   public init(
-    configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil, logger: Logger,
+    configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
+    backups: BackupProgress? = nil, logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
     self.ledger = ledger
     self.lock = lock
+    self.backups = backups
     self.logger = logger
     self.onListening = onListening
   }
@@ -44,7 +48,7 @@ public final class Gateway: Service {
   public func run() async throws {
     let metrics = GatewayMetrics()
     let state = GatewayState(
-      home: configuration.home, ledger: ledger, metrics: metrics,
+      home: configuration.home, ledger: ledger, metrics: metrics, backups: backups,
       daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()

@@ -20,6 +20,9 @@ struct Serve: AsyncParsableCommand {
 
       It prints “holdfast listening on http://HOST:PORT” once it accepts. SIGTERM
       or Ctrl-C lets running streams finish, writes what is left, and ends it.
+
+      Once a day it makes a compressed backup of every database beside its writers,
+      into <home>/backups, and keeps seven; `backup:` in config.yaml says otherwise.
       """)
 
   @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")
@@ -58,8 +61,10 @@ struct Serve: AsyncParsableCommand {
     let ledger = try await SQLiteUsageLedger.open(home: home.path, rates: rates)
     let logger = Logger(label: "holdfast")
     let isJSON = common.json
-    let gateway = Gateway(configuration: configuration, ledger: ledger, lock: lock, logger: logger) {
-      host, port in
+    let backups = configuration.backup.map { ScheduledBackups(plan: $0, home: home.path, logger: logger) }
+    let gateway = Gateway(
+      configuration: configuration, ledger: ledger, lock: lock, backups: backups?.progress, logger: logger
+    ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
       let url = "http://\(literal):\(port)"
       // Whoever started it may not read this; the daemon serves all the same.
@@ -70,7 +75,7 @@ struct Serve: AsyncParsableCommand {
       services: [
         .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
-      ],
+      ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? []),
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     group.maximumGracefulShutdownDuration = .seconds(drain + 30)
     do {
