@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The long variants: torture with kills and power cuts, fairness beside plain SQLite, closes under load, and the
-# black-box tests marked so, all against a release build where it is the program that is tested. Arguments go to pytest.
+# The long variants: torture with kills and power cuts, a backup of 1 GB beside writers, fairness beside plain SQLite,
+# closes under load, and the black-box tests marked so, all against a release build where it is the program that is
+# tested. Arguments go to pytest.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -23,6 +24,10 @@ torture_status=0
 say "torture: 8 processes, 2,000 kills, 10,000 power cuts"
 "$HOLDFAST_BIN" torture --processes 8 --kills 2000 --power-cuts 10000 </dev/null || torture_status=$?
 
+backup_status=0
+say "a backup of 1 GB beside 2,000 rows a second: no write waits 100 ms"
+"$HOLDFAST_BIN" torture --backup --megabytes 1024 --rate 2000 --processes 4 --limit 100 </dev/null || backup_status=$?
+
 swift_status=0
 say "Swift tests in their long form"
 swift build --build-tests
@@ -36,4 +41,5 @@ HOLDFAST_BIN="$HOLDFAST_BIN" .venv/bin/python -m pytest Tests/BlackBox -m soak \
 python3 scripts/tally.py swift "$swift_status" "$results/swift.jsonl" blackbox "$status" "$results/blackbox.xml" ||
   status=$?
 [ "$torture_status" -eq 0 ] || die "$torture_status" "the torture run broke a promise, see above."
+[ "$backup_status" -eq 0 ] || die "$backup_status" "writers waited for the backup, or it broke a promise, see above."
 exit "$status"

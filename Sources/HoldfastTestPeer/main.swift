@@ -17,10 +17,13 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
 } else if words.count == 3, words[1] == "torture" {
   // One process of a torture run, which starts this program with the peer's own settings.
   try await decode(TorturePeer.self, words[2]).run(link)
+} else if words.count == 3, words[1] == "backup-load" {
+  // The same, of a backup beside writers.
+  try await decode(BackupLoadPeer.self, words[2]).run(link)
 } else {
   let names =
     Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + [
-      "indexMessages", "torture",
+      "indexMessages", "torture", "backup-load",
     ]
   FileHandle.standardError.write(
     Data("usage: HoldfastTestPeer \(names.joined(separator: "|")) JSON\n".utf8))

@@ -24,6 +24,7 @@ struct Holdfast: AsyncParsableCommand {
       Serve.self, Status.self, Usage.self, Sessions.self, BackupCommand.self, RestoreCommand.self,
       VerifyCommand.self,
       DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
+      BackupLoadPeerCommand.self,
     ])
 
   static func main() async {

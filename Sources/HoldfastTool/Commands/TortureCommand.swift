@@ -21,12 +21,19 @@ struct TortureCommand: AsyncParsableCommand {
         holdfast torture --processes 8 --kills 2000
         holdfast torture --power-cuts 10000 --seed 7
         holdfast torture --seconds 600 --json
+        holdfast torture --backup --limit 100
 
       Processes write one file at once, through the engine and through plain SQLite,
       while they are killed and stopped at random moments. Power cuts are simulated
       on a disk in memory that drops, reorders and tears what was not synced. In the
       end every acknowledged write must be there, once. Exits 65 when one is not,
       with the seed that replays the run's decisions.
+
+      With --backup processes write at a steady rate, each row a write of its own, first
+      without a backup, then beside one, then while what it held back is folded in. The
+      backup is restored and must have every row that was acknowledged before it began.
+      Needs three times the database's size under TMPDIR. Exits 75 when a write waited
+      longer than --limit.
       """)
 
   @Option(name: .long, help: ArgumentHelp("Processes that write at once.", valueName: "count"))
@@ -47,6 +54,8 @@ struct TortureCommand: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Replay the decisions of an earlier run.", valueName: "number"))
   var seed: UInt64?
 
+  @OptionGroup var load: BackupLoadOptions
+
   @OptionGroup var common: CommonOptions
 
   func validate() throws {
@@ -54,9 +63,16 @@ struct TortureCommand: AsyncParsableCommand {
     guard kills ?? 0 >= 0 else { throw ValidationError("--kills takes a number from 0 up.") }
     guard powerCuts ?? 0 >= 0 else { throw ValidationError("--power-cuts takes a number from 0 up.") }
     guard seconds ?? 1 >= 1 else { throw ValidationError("--seconds takes a number from 1 up.") }
+    guard !load.backup || kills == nil && powerCuts == nil && seed == nil else {
+      throw ValidationError("--kills, --power-cuts and --seed do not go with --backup.")
+    }
   }
 
   func run() async throws {
+    if load.backup {
+      try await load.run(processes: min(processes, 64), seconds: seconds ?? 15, asJSON: common.json)
+      return
+    }
     let directory = try TemporaryDirectory()
     // Asked for power cuts only, nobody is killed; asked for nothing, a little of both.
     let isPlain = kills == nil && powerCuts == nil && seconds == nil
