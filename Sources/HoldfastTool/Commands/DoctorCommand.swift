@@ -19,11 +19,11 @@ struct DoctorCommand: AsyncParsableCommand {
         holdfast doctor --json *.db | jq -r '.path + " " + .verdict'
         holdfast doctor --repair ~/.holdfast/usage.db
 
-      Of a directory every database in it is examined, mailboxes below a home too, and
-      of a file that was set aside the set in quarantine. Without --repair nothing is
-      written to a file or beside it. Exits 0 when every file is healthy or
-      fresh, 65 when one is damaged in any way, 75 when one is busy, 77 when one may
-      not be read, 66 when one is not there; the worst of several.
+      Of a directory every database in it is examined, mailboxes below a home too; of a
+      file that was set aside, the set in quarantine. Without --repair nothing is written
+      to a file or beside it. Exits 0 when every file is healthy or fresh, 65 when one is
+      damaged in any way, 75 when one is busy, 77 when one may not be read, 66 when one is
+      not there; the worst of several.
       """)
 
   @Argument(help: ArgumentHelp("Databases of any program, or directories.", valueName: "path"))
@@ -73,7 +73,8 @@ struct DoctorCommand: AsyncParsableCommand {
 
   private func options(for subject: DoctorSubject) -> Doctor.Options {
     var options = Doctor.Options(
-      isDeep: deep, knownMigrations: [UsageSchema.identifiers, SessionSchema.identifiers])
+      isDeep: deep,
+      knownMigrations: [UsageSchema.identifiers, SessionSchema.identifiers, SearchIndexSchema.identifiers])
     if deep {
       let bar = ProgressBar(subject.path)
       options.progress = { bar.show($0, $1) }

@@ -166,6 +166,15 @@ extension Diagnosis {
           looked at.
           """, remedy: "Run `holdfast doctor --deep` to have everything looked at."))
     }
+    if report.extent == .tables, report.rows != nil {
+      findings.append(
+        Finding(
+          "not-deep", .info,
+          """
+          Others use the file, so its free pages and its search indexes were not looked at, and each table at a moment \
+          of its own.
+          """, remedy: "Look again when nobody uses it."))
+    }
     if !report.unchecked.isEmpty {
       let why = Set(report.unchecked.values).sorted().joined(separator: "; ")
       findings.append(
@@ -206,7 +215,7 @@ extension Diagnosis {
       findings.append(
         Finding(
           "program", .info, "Judging by what is in it, this is \(program).",
-          remedy: "Stop that program before anything is repaired."))
+          remedy: "Stop that program before anything is done to the file."))
     }
   }
 

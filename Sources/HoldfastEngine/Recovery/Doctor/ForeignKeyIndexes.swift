@@ -31,7 +31,10 @@ struct ForeignKeyIndexes: Hashable, Sendable {
 }
 
 extension ForeignKeyIndexes {
-  /// Reads the schema's keys and indexes; partial indexes serve only some rows and do not count.
+  /// Reads the schema's keys and indexes.
+  ///
+  /// Partial indexes serve only some rows and do not count, but for those that leave nothing out but NULL, which
+  /// refers to no row.
   init(reading db: Database) throws {
     let keyRows = try Row.fetchAll(
       db,
@@ -55,16 +58,34 @@ extension ForeignKeyIndexes {
       let listed = try Row.fetchAll(
         db,
         sql: """
-          SELECT l.name AS name, i.name AS col FROM pragma_index_list(?) l, pragma_index_info(l.name) i
-          WHERE NOT l.partial ORDER BY l.seq, i.seqno
+          SELECT l.name AS name, i.name AS col, l.partial AS partial, m.sql AS sql
+          FROM pragma_index_list(?) l, pragma_index_info(l.name) i
+          LEFT JOIN sqlite_schema m ON m.type = 'index' AND m.name = l.name ORDER BY l.seq, i.seqno
           """, arguments: [table])
       var columns: [String: [String]] = [:]
-      // An expression has no column's name, and stands in for none.
-      for row in listed { columns[row["name"], default: []].append(row["col"] ?? "") }
+      var partial: [String: String] = [:]
+      for row in listed {
+        // An expression has no column's name, and stands in for none.
+        columns[row["name"], default: []].append(row["col"] ?? "")
+        if row["partial"] { partial[row["name"]] = row["sql"] ?? "" }
+      }
+      for (name, sql) in partial where !Self.leavesOutOnlyNull(sql, in: columns[name]?.first ?? "") {
+        columns[name] = nil
+      }
       // The rowid's own column has no index and needs none.
       let keyed = try String.fetchAll(
         db, sql: "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", arguments: [table])
       indexes[table.lowercased()] = Array(columns.values) + [keyed].filter { !$0.isEmpty }
     }
+  }
+
+  /// Whether an index's statement ends in `WHERE column IS NOT NULL`, of its first column.
+  static func leavesOutOnlyNull(_ sql: String, in column: String) -> Bool {
+    let words = sql.lowercased().split(whereSeparator: \.isWhitespace)
+    guard let last = words.lastIndex(of: "where") else { return false }
+    let quotes: Set<Character> = ["\"", "`", "[", "]", "(", ")"]
+    let condition = words[(last + 1)...].joined(separator: " ").filter { !quotes.contains($0) }
+    let name = column.lowercased()
+    return condition == name + " is not null" || condition == name + " notnull"
   }
 }

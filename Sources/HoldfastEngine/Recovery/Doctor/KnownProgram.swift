@@ -23,6 +23,7 @@ enum KnownProgram {
     (["sessions", "messages", "messages_fts", "schema_version"], "Hermes Agent's sessions"),
     (["usage", "usage_hourly", "usage_rejected"], "Holdfast's usage ledger"),
     (["session", "message", "message_change"], "Holdfast's sessions"),
+    (["document", "progress", "word_idx"], "Holdfast's search index, which may be deleted at any time"),
   ]
 
   /// What the database is or looks like; nil when nothing says.

@@ -3,7 +3,10 @@
 import GRDB
 
 /// The schema of `search.db`. Nothing in it is anybody's only copy: the file may be deleted at any time.
-enum SearchIndexSchema {
+package enum SearchIndexSchema {
+  /// The names of the migrations this build knows, the oldest first.
+  package static var identifiers: [String] { migrations.migrations }
+
   /// Raised when the rule of cutting text changes: an index made by another rule is made anew.
   static let format = 1
 
