@@ -38,6 +38,15 @@ enum EngineScenario: String, CaseIterable {
   case doctorTrials
   /// Repairs the database as `doctor --repair --yes` does; stands at the gate `step` behind each step.
   case repair
+  /// As ``FaultRounds``: every call to the system fails once.
+  case faultEveryCall
+  /// As ``FullDisk``: the disk fills up and gets room again.
+  case fillDisk
+  /// Opens, reads and writes with the rights of `user`, each time the gate `open` is opened.
+  case useWithoutRights
+  /// Writes `count` rows of a megabyte, one a transaction; tells `written`; stands at the gate `inside` in the
+  /// middle of the next one.
+  case fillWAL
 
   func run(_ settings: PeerSettings, _ link: PeerLink) async throws {
     switch self {
@@ -79,6 +88,25 @@ enum EngineScenario: String, CaseIterable {
       await file.close()
     case .fewDescriptors: try await useManyFiles(settings, link)
     case .openAndClose: try await openAndClose(settings, link)
+    case .faultEveryCall: try await FaultRounds(settings, link).run()
+    case .fillDisk: try await FullDisk(settings, link).run()
+    case .fillWAL:
+      let file = try await settings.open()
+      await link.reach("start")
+      for number in settings.numbers {
+        try await file.write { db in
+          try insert(number, db)
+          try db.execute(
+            sql: "CREATE TABLE IF NOT EXISTS filler(text BLOB); INSERT INTO filler VALUES (zeroblob(1000000))"
+          )
+        }
+      }
+      link.tell("written")
+      try await file.write { db in
+        try insert(0, db)
+        link.reachBlocking("inside")
+      }
+    case .useWithoutRights: try await HoldfastTestPeer.useWithoutRights(settings, link)
     case .migrate:
       let file = try await StateFile.open(
         settings.required(settings.database, "database"),

@@ -152,10 +152,11 @@ extension PeerSettings {
       try db.execute(
         sql: "CREATE TABLE number(id INTEGER PRIMARY KEY, value INTEGER NOT NULL CHECK(value <> 13)) STRICT")
     }
+    var configuration = StateFileConfiguration(durability: isRelaxed ? .processDeathOnly : .power)
+    if let checkpointPages { configuration.checkpointPages = checkpointPages }
+    configuration.mountTable = filesystem.map { "1 0 0:1 / / rw - \($0) none rw" }
     return try await StateFile.open(
-      try required(database, "database"),
-      configuration: .init(durability: isRelaxed ? .processDeathOnly : .power),
-      migrations: migrator)
+      try required(database, "database"), configuration: configuration, migrations: migrator)
   }
 }
 

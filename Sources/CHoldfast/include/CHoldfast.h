@@ -48,6 +48,10 @@ int chf_write_out(int fd, int64_t start, int64_t length);
 /// or an errno value, ENOSYS where there is no such call (glibc before 2.34, other systems).
 int chf_closes_from(posix_spawn_file_actions_t *actions, int first);
 
+/// The number by which the kernel knows the filesystem that `path` is on (statfs(2), <linux/magic.h>); 0 when it
+/// does not say, or elsewhere than on Linux.
+uint32_t chf_filesystem_magic(const char *path);
+
 /// Names the calling thread for debuggers and `top -H`; the name is cut to 15 bytes.
 void chf_name_thread(const char *name);
 

@@ -4,7 +4,7 @@ import GRDB
 
 /// A sign that one commit or more became visible in a state file, made by any process.
 public struct StateFileChange: Hashable, Sendable {
-  /// SQLite's `data_version` as the feed's connection has it: different after every change, and nothing else.
+  /// SQLite's `data_version` as the feed's connection has it, or the counter in the file's header: different after every change, and nothing else.
   public var version: Int
 }
 
@@ -29,10 +29,14 @@ final class ChangeFeed: Sendable {
 
   private let path: String
   private let configuration: StateFileConfiguration
+  /// Whether each look has a connection of its own. On a filesystem that is not coherent the kernel tells nothing
+  /// of what other machines write, and a connection that stays open may not see it (row C14).
+  private let looksAfresh: Bool
   private let monitor = Monitor(State())
 
-  init(path: String, configuration: StateFileConfiguration) {
+  init(path: String, configuration: StateFileConfiguration, looksAfresh: Bool) {
     self.path = path
+    self.looksAfresh = looksAfresh
     self.configuration = configuration
   }
 
@@ -110,7 +114,8 @@ final class ChangeFeed: Sendable {
       let now = ContinuousClock.now
       // Without a watch the file is looked at four times a second for as long as somebody listens.
       let next =
-        token == nil ? now + .milliseconds(250) : now < settledAt ? now + pause : now + .seconds(3600)
+        token == nil || looksAfresh
+        ? now + .milliseconds(250) : now < settledAt ? now + pause : now + .seconds(3600)
       let event: Wake? = monitor.wait(until: next) { state in
         if state.isClosed || state.listeners.isEmpty { return .stop }
         if state.reopen {
@@ -161,6 +166,11 @@ final class ChangeFeed: Sendable {
     do {
       let queue =
         try connection ?? Connection.open(path, as: .reader, configuration: configuration, patience: patience)
+      if looksAfresh {
+        // Every connection counts its own versions; the counter in the file is everybody's.
+        defer { try? queue.close() }
+        return try queue.read { try ChangeCounter.value(in: $0) }
+      }
       connection = queue
       return try queue.inDatabase { try Int.fetchOne($0, sql: "PRAGMA data_version") }
     } catch {

@@ -36,11 +36,18 @@ struct Checkpointer {
   /// SQLite's default. Only the moment of a warning hangs on it.
   private static let assumedPageSize = 4096
 
+  /// Whether the last one failed and that was logged.
+  private var hasFailed = false
+
   /// When to try again if nobody writes until then.
   private(set) var nextTry: ContinuousClock.Instant?
 
-  init(path: String, configuration: StateFileConfiguration) {
+  /// Whether there is a WAL; a file in rollback mode has nothing to fold back.
+  private let isWAL: Bool
+
+  init(path: String, configuration: StateFileConfiguration, isWAL: Bool = true) {
     self.path = path
+    self.isWAL = isWAL
     self.configuration = configuration
     self.patience = BusyPatience()
     self.dueAt = configuration.checkpointPages
@@ -68,6 +75,7 @@ struct Checkpointer {
 
   /// Runs one checkpoint. The caller has the turn to write and no open transaction on `writer`.
   mutating func run(beside writer: DatabaseQueue) throws -> CheckpointReport {
+    guard isWAL else { return CheckpointReport(walPages: 0, foldedPages: 0) }
     let queue = try connection
     let result = try writer.inDatabase { db in
       try db.beginTransaction(.immediate)
@@ -82,7 +90,21 @@ struct Checkpointer {
     return report
   }
 
+  /// Notes a failure: it is tried again in a second, or when as many pages again were written, not by each commit.
+  ///
+  /// On a full disk the WAL goes on taking commits while there is room, and is folded back once there is more.
+  mutating func failed(with error: any Error, walPages: Int) {
+    dueAt = walPages + configuration.checkpointPages
+    nextTry = .now + .seconds(1)
+    guard !hasFailed else { return }
+    hasFailed = true
+    engineLog.warning(
+      "the WAL could not be folded back",
+      metadata: ["file": "\(path.fileName)", "wal_pages": "\(walPages)", "error": "\(error)"])
+  }
+
   private mutating func noteProgress(_ report: CheckpointReport) {
+    hasFailed = false
     guard !report.isComplete else {
       nextTry = nil
       warnAt = configuration.walSizeLimit / Self.assumedPageSize

@@ -25,6 +25,10 @@ extension StoreError {
       case .permission: (.permission, "give this user access to the file and its directory")
       case .cannotOpen: (.cannotOpen, "check that the directory exists and can be written by this user")
       case .constraint: (.constraint, "the change breaks a rule of the schema")
+      // The -shm could not be made larger, which is a write like any other (IOERR_SHMSIZE, `unixShmMap`). The
+      // commit's frames may be in the -wal by then, so what is known of the outcome stays.
+      case .io where code == 4874:
+        (.diskFull, "free some space; nothing else is needed for writes to work again")
       case .io: (.io, "check the disk and the kernel's log")
       case .interrupted: (.cancelled, "it was interrupted")
       case .statement: (.sql, "see the statement")

@@ -13,6 +13,8 @@ enum Connection {
     case reader
     /// Runs checkpoints while the writer's connection keeps everybody from writing.
     case checkpointer
+    /// Takes a file out of WAL mode without its shared memory, having it to itself.
+    case converter
   }
 
   /// Opens a connection with its settings; the busy handler is set before anything else.
@@ -28,7 +30,13 @@ enum Connection {
     options.foreignKeysEnabled = true
     options.label = "holdfast.\(role)"
     // Before GRDB reads the schema: should that fail, the close must not fold a -wal into what is damaged.
-    options.prepareDatabase { try keepFromCheckpointingOnClose($0, path: path) }
+    options.prepareDatabase { db in
+      try keepFromCheckpointingOnClose(db, path: path)
+      // Before the first read too, or it makes the -shm (https://www.sqlite.org/wal.html#noshm).
+      if role == .converter {
+        try Setting(name: "locking_mode", value: "EXCLUSIVE", readBack: "exclusive").apply(to: db, path: path)
+      }
+    }
     let queue = try DatabaseQueue(path: escaped(path), configuration: options)
     do {
       try queue.inDatabase { db in

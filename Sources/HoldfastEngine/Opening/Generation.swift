@@ -29,6 +29,8 @@ struct Generation: Equatable {
     case databaseOverwritten
     /// The -wal or the -shm was unlinked or replaced.
     case walLost
+    /// The -wal is the same file and does not hold what it held: see ``WALWitness``.
+    case walCut
   }
 
   func breach(ofDatabaseAt path: String) -> Breach? {

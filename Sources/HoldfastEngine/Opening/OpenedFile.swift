@@ -15,8 +15,11 @@ final class OpenedFile {
   let fileGuard: FileGuard
   let database: DatabaseQueue
   let generation: Generation
+  /// Which journal it is to have here.
+  let policy: JournalPolicy
   /// What the file said of its contents when they were last found to be the same database's.
   private var content: ContentMark
+  private var witness = WALWitness()
 
   /// Opens the database, on the calling thread, which has the turn.
   ///
@@ -33,12 +36,20 @@ final class OpenedFile {
   ) throws {
     let fileGuard = try Admission(path: path, lane: lane, isDisposable: configuration.isDisposable)
       .admit(replacing: earlier)
-    let header = fileGuard.header
     patience.wait(until: deadline)
     do {
+      let policy = JournalPolicy.decide(
+        path, configuration: configuration, isRecorded: lane.isKeptFromWAL(fileGuard.identity))
+      if case .rollback = policy {
+        lane.keepFromWAL(fileGuard.identity)
+        if fileGuard.header == .wal {
+          try Self.leaveWALMode(path, lane: lane, configuration: configuration, deadline: deadline)
+        }
+      }
+      let header = fileGuard.header
       let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
       do {
-        if header != .wal {
+        if policy == .wal, header != .wal {
           // A new file has nobody to wait for long; one that somebody reads is not worth standing in the lane
           // for, with new readers kept out by the pending lock meanwhile.
           if header == .rollback { patience.wait(until: min(deadline, .now + Self.modeChangePatience)) }
@@ -57,6 +68,7 @@ final class OpenedFile {
         else { throw StoreError.replacedWhileOpening(path) }
         lane.record(generation)
         self.generation = generation
+        self.policy = policy
         content = ContentMark(descriptor: fileGuard.file.descriptor)
       } catch {
         try? database.close()
@@ -71,7 +83,10 @@ final class OpenedFile {
     }
   }
 
-  private init(fileGuard: FileGuard, database: DatabaseQueue, generation: Generation) {
+  private init(
+    fileGuard: FileGuard, database: DatabaseQueue, generation: Generation, policy: JournalPolicy
+  ) {
+    self.policy = policy
     self.fileGuard = fileGuard
     self.database = database
     self.generation = generation
@@ -83,7 +98,9 @@ final class OpenedFile {
     let breach = generation.breach(ofDatabaseAt: fileGuard.file.path)
     // Contents come before a lost -wal: what was committed there must not be folded into another database.
     if breach == .databaseGone || breach == .databaseReplaced { return breach }
-    return isOverwritten ? .databaseOverwritten : breach
+    if isOverwritten { return .databaseOverwritten }
+    guard breach == nil, generation.wal != nil else { return breach }
+    return database.inDatabase { witness.isWhole($0) } ? nil : .walCut
   }
 
   /// Whether a database that was overwritten in place is one again, so that it can be taken up.
@@ -105,7 +122,7 @@ final class OpenedFile {
     return true
   }
 
-  /// Opens a database that needs nothing done to it: there, in WAL mode, with its schema up to date.
+  /// Opens a database that needs nothing done to it: there, in the right journal mode, with its schema up to date.
   ///
   /// That takes no lock anybody could be waiting for, so a program that only wants to read opens at once,
   /// also while somebody holds the write lock and the queue stands behind it.
@@ -128,18 +145,22 @@ final class OpenedFile {
       return nil
     }
     let facts = FileFacts.glance(path, through: fileGuard.file.descriptor, marker: nil)
-    guard DatabaseHeader(bytes: facts.header) == .wal, Preflight.judge(facts).verdict == .healthy else {
-      return nil
-    }
+    let header = DatabaseHeader(bytes: facts.header)
+    let policy = JournalPolicy.decide(
+      path, configuration: configuration, isRecorded: lane.isKeptFromWAL(fileGuard.identity))
+    guard policy.accepts(header), (header == .wal) == (recorded.wal != nil),
+      Preflight.judge(facts).verdict == .healthy
+    else { return nil }
+    let isWAL = header == .wal
     patience.wait(until: deadline)
     let database = try Connection.open(path, as: .writer, configuration: configuration, patience: patience)
     do {
       let isUpToDate = try database.inDatabase { db in
-        guard try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal" else { return false }
+        guard try (String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal") == isWAL else { return false }
         return try migrations.hasCompletedMigrations(db) && !migrations.hasBeenSuperseded(db)
       }
-      guard isUpToDate, try fileGuard.protectWAL(),
-        Generation.current(ofDatabaseAt: path, inWALMode: true) == recorded,
+      guard isUpToDate, try !isWAL || fileGuard.protectWAL(),
+        Generation.current(ofDatabaseAt: path, inWALMode: isWAL) == recorded,
         lane.recordedGeneration == recorded
       else {
         try? database.close()
@@ -149,7 +170,7 @@ final class OpenedFile {
       try? database.close()
       throw error
     }
-    return OpenedFile(fileGuard: fileGuard, database: database, generation: recorded)
+    return OpenedFile(fileGuard: fileGuard, database: database, generation: recorded, policy: policy)
   }
 
   /// Closes the connection, not the guard: that must outlive every connection of the process.
@@ -171,6 +192,34 @@ final class OpenedFile {
       } catch let error as DatabaseError where ResultClass(error) == .lock {
         return
       }
+    }
+  }
+
+  /// Takes a file out of WAL mode that is where WAL is not known to work. Its -wal is folded back first.
+  ///
+  /// Nobody else may have it open, so it is asked for exclusively, and used without the shared memory that would
+  /// not be shared. Where others have it, opening is refused: what they do there goes wrong already, and one more
+  /// would make it worse (row C14).
+  private static func leaveWALMode(
+    _ path: String, lane: WriteLane, configuration: StateFileConfiguration, deadline: ContinuousClock.Instant
+  ) throws {
+    let patience = BusyPatience()
+    patience.wait(until: min(deadline, .now + modeChangePatience))
+    do {
+      guard !lane.othersAreAlive else { throw StoreError.cannotLeaveWALMode(path) }
+      let database = try Connection.open(
+        path, as: .converter, configuration: configuration, patience: patience)
+      let mode: String?
+      do {
+        mode = try database.inDatabase { try String.fetchOne($0, sql: "PRAGMA journal_mode = DELETE") }
+        try database.close()
+      } catch {
+        try? database.close()
+        throw error
+      }
+      guard mode == "delete" else { throw StoreError.cannotLeaveWALMode(path) }
+    } catch let error as DatabaseError where ResultClass(error) == .lock {
+      throw StoreError.cannotLeaveWALMode(path)
     }
   }
 
@@ -204,6 +253,18 @@ final class OpenedFile {
 }
 
 extension StoreError {
+  fileprivate static func cannotLeaveWALMode(_ path: String) -> StoreError {
+    var seen: Set<LockHolder> = []
+    let holders = LockTable.locks(ofDatabaseAt: path).map(\.holder)
+      .filter { $0.pid != getpid() && seen.insert($0).inserted }
+    return StoreError(
+      .transient,
+      """
+      \(path.fileName) is in WAL mode, is used from a filesystem where that is not known to work, and another program \
+      has it open, so it was not opened: stop every program that uses it, on every machine, and try again.
+      """, path: path, holders: holders)
+  }
+
   static func replacedWhileOpening(_ path: String) -> StoreError {
     StoreError(
       .replaced,

@@ -31,11 +31,14 @@ final class StateFileCore: Sendable {
       deadline: deadline)
     lane.markAlive()
     let latch = DamageLatch(path: path)
-    let changeFeed = ChangeFeed(path: path, configuration: configuration)
+    opened.policy.say(of: path)
+    let isFresh = opened.policy.needsFreshConnections
+    let changeFeed = ChangeFeed(path: path, configuration: configuration, looksAfresh: isFresh)
     let writer = Writer(
       path: path, lane: lane, opened: opened, migrations: migrations, patience: patience, latch: latch,
       configuration: configuration)
-    let readers = ReaderPool(path: path, configuration: configuration, latch: latch, writer: writer)
+    let readers = ReaderPool(
+      path: path, configuration: configuration, latch: latch, writer: writer, readsAfresh: isFresh)
     writer.onReopen {
       readers.reopen()
       changeFeed.reopen()

@@ -40,7 +40,12 @@ final class StateFileRegistry: Sendable {
   func open(
     _ spelledPath: String, configuration: StateFileConfiguration, migrations: DatabaseMigrator
   ) throws -> StateFileCore {
-    let path = try CanonicalPath.of(spelledPath)
+    let path: String
+    do throws(StoreError) {
+      path = try CanonicalPath.of(spelledPath)
+    } catch {
+      throw error.namingTheFile(ofDatabaseAt: spelledPath)
+    }
     let found: Claim? = entries.wait(until: .now + configuration.patience) { entries in
       switch entries[path] {
       case .changing: return nil
@@ -86,7 +91,7 @@ final class StateFileRegistry: Sendable {
       return core
     } catch {
       set(path, nil)
-      throw error
+      throw (error as? StoreError)?.namingTheFile(ofDatabaseAt: path) ?? error
     }
   }
 

@@ -15,6 +15,9 @@ final class ReaderPool: Sendable {
   private let threads: Monitor<Threads>
   private let latch: DamageLatch
   private let writer: any ReadFallback
+  /// Whether each read has a connection of its own: what another machine wrote may be missing from what an
+  /// earlier one remembers (row C14).
+  private let readsAfresh: Bool
 
   private struct Threads {
     var running = 0
@@ -23,8 +26,12 @@ final class ReaderPool: Sendable {
     var epoch = 0
   }
 
-  init(path: String, configuration: StateFileConfiguration, latch: DamageLatch, writer: any ReadFallback) {
+  init(
+    path: String, configuration: StateFileConfiguration, latch: DamageLatch, writer: any ReadFallback,
+    readsAfresh: Bool
+  ) {
     self.path = path
+    self.readsAfresh = readsAfresh
     self.latch = latch
     self.configuration = configuration
     self.writer = writer
@@ -76,10 +83,11 @@ final class ReaderPool: Sendable {
       patience.wait(until: job.deadline)
       do {
         if let queue = try open(&connection, patience: patience, deadline: job.deadline) {
-          try queue.read { try job.run($0) }
+          try read(job, queue)
         } else {
           try writer.read(by: job.deadline) { try job.run($0) }
         }
+        if readsAfresh { drop(&connection) }
         jobs.finish([job])
         job.succeed()
       } catch {
@@ -92,6 +100,16 @@ final class ReaderPool: Sendable {
     threads.signal()
     // A read submitted while this thread still counted as idle found no reason to start another.
     if jobs.waitingCount > 0 { startIfNeeded() }
+  }
+
+  /// A read-only connection cannot roll back what a dead writer left in a rollback journal, and then fails before
+  /// it has read anything; the writer's can.
+  private func read(_ job: Job, _ queue: DatabaseQueue) throws {
+    do {
+      try queue.read { try job.run($0) }
+    } catch let error as DatabaseError where ResultClass(error) == .readOnlyTransient {
+      try writer.read(by: job.deadline) { try job.run($0) }
+    }
   }
 
   /// A connection, and which files it was opened on.
@@ -117,8 +135,11 @@ final class ReaderPool: Sendable {
       return queue
     } catch {
       ReaderBudget.giveBack()
-      // With no descriptor left SQLite says CANTOPEN, for the database or for a sidecar.
-      if let error = error as? DatabaseError, ResultClass(error) == .cannotOpen { return nil }
+      // With no descriptor left SQLite says CANTOPEN, for the database or for a sidecar; and a journal that must be
+      // rolled back first is none of a reader's business.
+      if let error = error as? DatabaseError, [.cannotOpen, .readOnlyTransient].contains(ResultClass(error)) {
+        return nil
+      }
       throw error
     }
   }
@@ -142,6 +163,6 @@ final class ReaderPool: Sendable {
     guard let error = error as? DatabaseError else { return error }
     var described = StoreError(error, path: path, doing: "Reading")
     if described.code == .deadline { described.holders = LockTable.holders(ofDatabaseAt: path) }
-    return described
+    return described.namingTheFile(ofDatabaseAt: path)
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
+import Logging
 
 /// Staying on the right file: what the writer does when the names no longer stand for what it has open.
 extension Writer {
@@ -14,7 +15,7 @@ extension Writer {
       guard let breach = session.opened.breach() else { return session }
       _ = try heal(session, after: breach)
       // Other contents have come to the path; should they be damaged too, that is found out anew.
-      if breach != .walLost { latch.open() }
+      if breach != .walLost, breach != .walCut { latch.open() }
     }
     session?.close()
     session = nil
@@ -38,7 +39,7 @@ extension Writer {
     let committed = turn.succeeded
     do {
       let saved = try heal(broken, after: breach)
-      if breach != .walLost { latch.open() }
+      if breach != .walLost, breach != .walCut { latch.open() }
       broken.close()
       session = nil
       if !saved {
@@ -90,19 +91,41 @@ extension Writer {
       let outcome = try rescue.run(
         through: session.database, recorded: lane.recordedGeneration, deadline: .now + .seconds(5))
       return outcome == .folded
+    case .walCut:
+      session.checkpointer.close()
+      do {
+        try rescue.rebuild(from: session.database)
+      } catch {
+        engineLog.error(
+          "a -wal was cut short or overwritten while it was open, and what it held is not all known",
+          metadata: ["file": "\(path.fileName)", "error": "\(error)"])
+        throw StoreError(
+          .damaged,
+          """
+          \(path.fileName)-wal was cut short or overwritten while it was open, and what it held is not all known any \
+          more, so nothing is written on: stop every program that uses \(path.fileName) and run \
+          `holdfast doctor \(path)` or `holdfast restore`.
+          """, path: path, underlying: error)
+      }
+      return true
     }
   }
 
   /// The connection is about to go, and with it the last way to a -wal that lost its name.
   func saveBeforeClosing(_ session: inout WriterSession?) {
-    guard let open = session, open.opened.breach() == .walLost else { return }
+    guard let open = session, let breach = open.opened.breach(), breach.losesCommits else { return }
     do {
       try lane.enter()
       defer { lane.leave() }
-      if open.opened.breach() == .walLost { _ = try heal(open, after: .walLost) }
+      if let breach = open.opened.breach(), breach.losesCommits { _ = try heal(open, after: breach) }
     } catch {
       // Nobody waits any more who could be told; the frames go with the descriptor.
       return
     }
   }
+}
+
+extension Generation.Breach {
+  /// Whether commits are reachable only through what this process still has.
+  var losesCommits: Bool { self == .walLost || self == .walCut }
 }

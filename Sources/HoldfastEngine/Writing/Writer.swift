@@ -214,7 +214,7 @@ final class Writer: ReadFallback {
     if jobs.nextStyle == .look {
       let looks = jobs.takeAll { $0.style == .look }
       // A replaced database is left to the next one who uses it; a -wal that lost its name cannot wait.
-      if session?.opened.breach() == .walLost {
+      if session?.opened.breach()?.losesCommits == true {
         // Should it fail, the next turn tries again and has somebody to tell.
         _ = try? wholeSession(&session, &lastGuard)
       }
@@ -377,6 +377,7 @@ final class Writer: ReadFallback {
     latch.note(error)
     guard let error = error as? DatabaseError else { return error }
     return StoreError(error, path: path, doing: "Writing to", outcome: outcome)
+      .namingTheFile(ofDatabaseAt: path)
   }
 
   // MARK: - Bare jobs
@@ -396,9 +397,13 @@ final class Writer: ReadFallback {
   private func checkpoint(_ session: WriterSession) {
     // Frames laid over a damaged file are no better kept there than in the WAL, from which they can be salvaged.
     guard latch.damage == nil else { return }
-    // A failed checkpoint loses nothing: the frames stay in the WAL and the next commit asks again.
     patience.wait(until: .now + .milliseconds(50))
-    _ = try? session.checkpointer.run(beside: session.database)
+    do {
+      _ = try session.checkpointer.run(beside: session.database)
+    } catch {
+      // It loses nothing: the frames stay in the WAL.
+      session.checkpointer.failed(with: describe(error), walPages: session.meter.walPages)
+    }
   }
 }
 

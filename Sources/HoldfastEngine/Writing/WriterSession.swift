@@ -21,7 +21,8 @@ final class WriterSession {
       meter.install(on: db)
       return try SavepointStatements(db)
     }
-    checkpointer = Checkpointer(path: path, configuration: configuration)
+    checkpointer = Checkpointer(
+      path: path, configuration: configuration, isWAL: opened.generation.wal != nil)
   }
 
   /// Closes the connections; the guard goes with the session itself.

@@ -24,6 +24,12 @@ public struct PeerSettings: Codable, Sendable {
   public var files: [String] = []
   /// Whether plain SQLite is to do it, as the baseline, and not the engine.
   public var isPlain = false
+  /// The type of filesystem the engine is to take the database's for; nil for what it is.
+  public var filesystem: String?
+  /// From how many pages on a checkpoint is due; nil for the default.
+  public var checkpointPages: Int?
+  /// The user whose rights the peer is to have; 0 for those it was started with.
+  public var user: UInt32 = 0
 
   /// Settings; a peer that needs one that is missing says so.
   public init(

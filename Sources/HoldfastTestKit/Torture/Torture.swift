@@ -23,6 +23,9 @@ public struct Torture: Sendable {
     public var directory: String
     /// The program and its first arguments that run a ``TorturePeer``; its settings follow as one argument.
     public var program: [String]
+    /// The type of filesystem the engine is to take the directory's for, as the mount table names it; nil for what
+    /// it is.
+    package var filesystem: String?
 
     /// A run of `processes` under `kills`.
     public init(
@@ -122,10 +125,11 @@ public struct Torture: Sendable {
   }
 
   private func start(slot: Int, incarnation: UInt64, _ ledger: TortureLedger) throws -> Slot {
-    let peer = TorturePeer(
+    var peer = TorturePeer(
       role: slot == configuration.processes ? .foreigner : .worker, directory: configuration.directory,
       slot: UInt64(slot), incarnation: incarnation,
       seed: configuration.seed &+ UInt64(slot) &* 0x1_0000_0001 &+ incarnation &* 7919)
+    peer.filesystem = configuration.filesystem
     let (process, listener) = try launch(peer) { ledger.hear($0, afterAKill: incarnation > 0) }
     let watch = Task {
       await listener.value
@@ -186,7 +190,8 @@ public struct Torture: Sendable {
   // MARK: The check
 
   private func check(_ peers: [TorturePeer], _ ledger: TortureLedger) async throws {
-    let file = try await StateFile.open(peers[0].database, migrations: TorturePeer.migrations)
+    let file = try await StateFile.open(
+      peers[0].database, configuration: peers[0].stateFile, migrations: TorturePeer.migrations)
     let spool = try Spool.open(peers[0].spoolConfiguration)
     spool.startDraining(into: file, apply: TorturePeer.land)
     try await spool.flush(within: .seconds(120), includingLeftovers: true)

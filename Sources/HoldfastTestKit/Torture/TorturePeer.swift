@@ -25,11 +25,20 @@ public struct TorturePeer: Codable, Sendable {
   var seed: UInt64
   /// For a peer that cuts the power: how often.
   var powerCuts = 0
+  /// The type of filesystem the engine is to take the directory's for; nil for what it is.
+  var filesystem: String?
 
   var database: String { directory + "/torture.db" }
   var spoolDirectory: String { directory + "/spool" }
   var journal: String { "\(directory)/slot-\(slot).acknowledged" }
   var spoolJournal: String { "\(directory)/slot-\(slot).spooled" }
+
+  /// How the engine opens the database.
+  var stateFile: StateFileConfiguration {
+    var configuration = StateFileConfiguration()
+    configuration.mountTable = filesystem.map { "1 0 0:1 / / rw - \($0) none rw" }
+    return configuration
+  }
 
   /// The numbers this peer writes are its own, whoever had the slot before.
   func number(_ count: UInt64) -> UInt64 { slot << 48 | incarnation << 24 | count }

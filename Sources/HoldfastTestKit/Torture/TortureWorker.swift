@@ -33,7 +33,8 @@ final class TortureWorker: Sendable {
     var random = SplitMix64(seed: peer.seed)
     while true {
       let began = ContinuousClock.now
-      let file = try await StateFile.open(peer.database, migrations: TorturePeer.migrations)
+      let file = try await StateFile.open(
+        peer.database, configuration: peer.stateFile, migrations: TorturePeer.migrations)
       link.tell("open \(began.duration(to: .now).milliseconds)")
       let spool = try Spool.open(peer.spoolConfiguration)
       spool.startDraining(into: file, apply: TorturePeer.land)

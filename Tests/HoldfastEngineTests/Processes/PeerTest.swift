@@ -64,7 +64,7 @@ struct PeerTest {
 /// The scenarios of the test peer that are about state files, by the name its command line takes.
 enum EngineScenarioName: String {
   case turns, holdTurn, openFresh, commitFast, spill, race, forkWithFile, fewDescriptors, openAndClose, write,
-    migrate, doctorTrials, repair
+    migrate, doctorTrials, repair, faultEveryCall, fillDisk, useWithoutRights, fillWAL
 }
 
 func insertNumber(_ number: Int) -> @Sendable (Database) throws -> Void {

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CHoldfast
+
+#if canImport(Darwin)
+  import Darwin
+#endif
+
 /// The filesystem a path is on, and whether WAL may be used there (row C14).
 ///
 /// A -wal needs shared memory that is the same for all who map it, which only one machine's own filesystems
@@ -25,14 +31,35 @@ package struct Filesystem: Hashable, Sendable {
 
   /// The filesystem a canonical path is on.
   /// - Parameter mountTable: what to look it up in; nil for the kernel's table for this process.
-  /// - Returns: nil when the table does not say, or there is none (elsewhere than on Linux).
+  /// - Returns: nil when the table does not say.
   package static func of(_ path: String, mountTable: String? = nil) -> Filesystem? {
+    if let mountTable { return find(path, inMountTable: mountTable) }
     #if os(Linux)
-      let table = mountTable ?? String(decoding: ProcFile.bytes("/proc/self/mountinfo"), as: UTF8.self)
+      return find(
+        path, inMountTable: String(decoding: ProcFile.bytes("/proc/self/mountinfo"), as: UTF8.self))
+    #elseif canImport(Darwin)
+      var info = statfs()
+      let directory = String(path.dropLast(path.fileName.count))
+      guard unsafe statfs(directory.isEmpty ? "/" : directory, &info) == 0 else { return nil }
+      func text<Characters>(_ characters: Characters) -> String {
+        unsafe withUnsafeBytes(of: characters) { raw in
+          unsafe String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+        }
+      }
+      return Filesystem(type: text(info.f_fstypename), mountPoint: text(info.f_mntonname))
     #else
-      let table = mountTable ?? ""
+      return nil
     #endif
-    return find(path, inMountTable: table)
+  }
+
+  /// Whether the kernel itself calls the filesystem by the number of one on the list, for every opening: that takes
+  /// no descriptor and no reading of the table. False says nothing.
+  static func isKnownCoherent(_ path: String) -> Bool {
+    let directory = String(path.dropLast(path.fileName.count))
+    let magic = unsafe chf_filesystem_magic(path)
+    // <linux/magic.h>: ext2 to ext4, xfs, btrfs, tmpfs, overlay, f2fs.
+    let known: Set<UInt32> = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010]
+    return known.contains(magic != 0 ? magic : unsafe chf_filesystem_magic(directory))
   }
 
   /// Finds a canonical path in a mount table of proc_pid_mountinfo(5): the longest mount point that is the

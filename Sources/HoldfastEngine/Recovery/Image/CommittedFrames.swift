@@ -14,6 +14,8 @@ struct CommittedFrames: Sendable {
   let salts: [UInt8]
   /// Frames up to the last commit; 0 when nothing is committed.
   private(set) var count = 0
+  /// Frames that hold, those behind the last commit included.
+  private(set) var intact = 0
   /// The database's size in pages after the last commit.
   private(set) var pageCount: UInt32 = 0
   private(set) var overlay = PageOverlay()
@@ -64,6 +66,7 @@ struct CommittedFrames: Sendable {
       guard at == perRead * frameSize else { break }
     }
     count = committed
+    intact = found.count
     overlay = PageOverlay(Array(found[..<committed]))
   }
 

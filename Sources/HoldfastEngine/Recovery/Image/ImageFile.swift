@@ -115,7 +115,10 @@ final class ImageFile: Sendable {
 
   private static func isOpenElsewhere(_ identity: FileIdentity, than own: Int32) -> Bool {
     #if os(Linux)
-      ProcFile.descriptors().contains { $0 != own && FileIdentity(descriptor: $0) == identity }
+      // None can be listed in a process that changed its user: then nothing is known, and it is kept.
+      let descriptors = ProcFile.descriptors()
+      return descriptors.isEmpty
+        || descriptors.contains { $0 != own && FileIdentity(descriptor: $0) == identity }
     #else
       (0..<getdtablesize()).contains { $0 != own && FileIdentity(descriptor: $0) == identity }
     #endif

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+import GRDBSQLite
+
+/// Notices that a live -wal was cut short or overwritten in place: `truncate -s 0 x.db-wal`, `>` or `cp` onto it.
+///
+/// Identity does not tell, the inode stays; and SQLite never looks at what it wrote. It goes on committing behind the
+/// hole, and the next recovery stops at the hole: everything behind is lost, acknowledged or not. But the index in
+/// the shared memory knows how many frames there are, with which salts and which running checksum
+/// (<https://www.sqlite.org/walformat.html>). So with the turn, before a transaction and again before it is
+/// acknowledged, the file must be as long as that, begin with those salts, and end in that checksum. All is read
+/// through the connection's own descriptors: no file is opened, and none closed (row B01).
+///
+/// A few bytes changed in the middle, with the length and both ends as they were, are not noticed.
+struct WALWitness {
+  /// What the index says of the -wal; the fields of SQLite's `WalIndexHdr` and `WalCkptInfo`.
+  struct Index: Equatable {
+    var pageSize: Int
+    /// Frames that are committed.
+    var frames: Int
+    /// How many of them are folded back.
+    var folded: Int
+    /// As the header of the last frame has it.
+    var checksum: [UInt8]
+    /// As the header of the -wal has them.
+    var salts: [UInt8]
+
+    /// Where a frame begins, the first being 0.
+    func offset(ofFrame number: Int) -> Int64 { 32 + Int64(number) * Int64(24 + pageSize) }
+  }
+
+  /// A frame that was seen to be right.
+  private struct Mark {
+    var salts: [UInt8]
+    var frames: Int
+    var checksum: [UInt8]
+  }
+
+  private var mark: Mark?
+
+  /// Whether the -wal holds what its index says, and what it held when it was last looked at.
+  ///
+  /// - Parameter db: the writer's connection, with the turn and without a transaction.
+  mutating func isWhole(_ db: Database) -> Bool {
+    // A foreign writer may commit, or start the -wal over, between two of these looks; what is wrong stays wrong.
+    for _ in 0..<4 {
+      guard let index = Self.index(db), index.frames > 0 else {
+        mark = nil
+        return true
+      }
+      switch holds(index, db) {
+      case true?:
+        mark = Mark(salts: index.salts, frames: index.frames, checksum: index.checksum)
+        return true
+      case false?: if Self.index(db) == index { return false }
+      // The device would not say: that is its own error, and SQLite's to report.
+      case nil: continue
+      }
+    }
+    return true
+  }
+
+  /// nil when the file could not be read.
+  private func holds(_ index: Index, _ db: Database) -> Bool? {
+    guard let file = File(db, SQLITE_FCNTL_JOURNAL_POINTER), let size = file.size else { return nil }
+    guard size >= index.offset(ofFrame: index.frames) else { return false }
+    guard let salts = file.bytes(at: 16, count: 8),
+      let end = file.bytes(at: index.offset(ofFrame: index.frames - 1) + 8, count: 16)
+    else { return nil }
+    guard salts == index.salts, end == index.salts + index.checksum else { return false }
+    // What was there before this commit: a hole may be behind the beginning and before the end.
+    guard let mark, mark.salts == index.salts, mark.frames < index.frames else { return true }
+    return file.bytes(at: index.offset(ofFrame: mark.frames - 1) + 8, count: 16).map {
+      $0 == mark.salts + mark.checksum
+    }
+  }
+
+  /// Reads the index; nil when there is none, or none that is finished.
+  static func index(_ db: Database) -> Index? {
+    guard let file = File(db, SQLITE_FCNTL_FILE_POINTER) else { return nil }
+    for _ in 0..<100 {
+      guard let bytes = file.index else { return nil }
+      // Written twice, the second copy first: alike they are whole.
+      guard bytes[..<48].elementsEqual(bytes[48..<96]) else { continue }
+      func word(_ at: Int) -> UInt32 {
+        unsafe bytes.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: at, as: UInt32.self) }
+      }
+      guard word(0) == 3_007_000, bytes[12] != 0 else { return nil }
+      let noted = unsafe bytes.withUnsafeBytes {
+        unsafe $0.loadUnaligned(fromByteOffset: 14, as: UInt16.self)
+      }
+      return Index(
+        pageSize: noted == 1 ? 65_536 : Int(noted), frames: Int(word(16)), folded: Int(word(96)),
+        checksum: [word(24), word(28)].flatMap { sum in
+          (0..<4).map { UInt8(truncatingIfNeeded: sum >> (24 - 8 * $0)) }
+        },
+        salts: Array(bytes[32..<40]))
+    }
+    return nil
+  }
+
+  /// A file as the connection has it open. Valid as long as the connection is, and used by its thread.
+  @safe private struct File {
+    private let file: UnsafeMutablePointer<sqlite3_file>
+    private let methods: UnsafePointer<sqlite3_io_methods>
+
+    init?(_ db: Database, _ control: Int32) {
+      var file: UnsafeMutablePointer<sqlite3_file>?
+      guard unsafe sqlite3_file_control(db.sqliteConnection, "main", control, &file) == SQLITE_OK,
+        let file = unsafe file, let methods = unsafe file.pointee.pMethods
+      else { return nil }
+      unsafe self.file = file
+      unsafe self.methods = methods
+    }
+
+    var size: Int64? {
+      var size: Int64 = 0
+      return unsafe methods.pointee.xFileSize(file, &size) == SQLITE_OK ? size : nil
+    }
+
+    /// nil when they could not be read.
+    func bytes(at offset: Int64, count: Int) -> [UInt8]? {
+      var bytes = [UInt8](repeating: 0, count: count)
+      return unsafe methods.pointee.xRead(file, &bytes, Int32(count), offset) == SQLITE_OK ? bytes : nil
+    }
+
+    /// Both headers of the index and what follows them of the first 104 bytes.
+    var index: [UInt8]? {
+      guard unsafe methods.pointee.iVersion >= 2 else { return nil }
+      var memory: UnsafeMutableRawPointer?
+      guard unsafe methods.pointee.xShmMap(file, 0, 32_768, 0, &memory) == SQLITE_OK,
+        let memory = unsafe memory
+      else { return nil }
+      unsafe methods.pointee.xShmBarrier(file)
+      return unsafe Array(UnsafeRawBufferPointer(start: memory, count: 104))
+    }
+  }
+}
