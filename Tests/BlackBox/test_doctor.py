@@ -346,6 +346,28 @@ def test_a_deep_look_counts_rows_follows_references_and_has_search_indexes_check
     assert (mended["verdict"], codes(mended)) == ("healthy", [])
 
 
+def test_a_damaged_search_index_is_built_anew_where_it_is(home: Home, place: Path) -> None:
+    path = make(place / "x.db")
+    change(
+        path,
+        "CREATE VIRTUAL TABLE found USING fts5(b)",
+        "INSERT INTO found VALUES ('some words')",
+        "UPDATE found_content SET c0 = 'others'",
+    )
+    assert json.loads(home.run("doctor", str(path), "--deep", "--json", check=False).stdout)[
+        "search_indexes"
+    ] == ["found"]
+    done = home.run("doctor", str(path), "--deep", "--repair", "--yes", "--json", check=False)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    diagnosis = json.loads(done.stdout)
+    assert (diagnosis["verdict"], diagnosis["search_indexes"]) == ("healthy", [])
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT b FROM found WHERE found MATCH 'others'").fetchall() == [
+            ("others",)
+        ]
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (500,)
+
+
 def test_a_large_file_is_looked_at_in_part_unless_asked(home: Home, place: Path) -> None:
     path = make(place / "x.db")
     # Neither the first row is in it nor the last.

@@ -135,7 +135,9 @@ extension Diagnosis {
         Finding(
           "search-index-damage", .error,
           "These full-text indexes are damaged; the tables they were made from are not: \(Self.list(damaged)).",
-          remedy: "Run `INSERT INTO name(name) VALUES('rebuild')` for each, with a copy of the file made."))
+          remedy:
+            "Run `holdfast doctor --deep --repair \(path)`, or `INSERT INTO name(name) VALUES('rebuild')` for each."
+        ))
     }
     if !stale.isEmpty {
       findings.append(

@@ -36,20 +36,25 @@ struct RepairInPlace {
   func reindex(into report: inout RepairReport) throws -> Bool {
     guard let fileGuard = exclusion.fileGuard else { return false }
     let image = try RepairSource(DoctorSubject(path: path)).image(through: fileGuard.file.descriptor)
-    guard let names = try damagedIndexes(image), !names.isEmpty else { return false }
+    let map = PageMap(image)
+    guard let names = try damagedIndexes(image, map) else { return false }
+    let searchIndexes = SearchIndexCheck.run(map.objects, on: image).filter { $0.state == .damaged }.map(
+      \.name)
+    guard !names.isEmpty || !searchIndexes.isEmpty else { return false }
     try keepCopy("Damaged indexes are about to be built anew.", &report)
     exclusion.admitOthers()
-    guard try rebuild(names) else { return false }
+    guard try rebuild(names, searchIndexes) else { return false }
     try step(.reindexed)
-    report.actions.append("Built anew from their tables: \(names.joined(separator: ", ")).")
+    report.actions.append(
+      "Built anew from their tables: \((names + searchIndexes).joined(separator: ", ")).")
     return true
   }
 
   /// The indexes, or the tables where SQLite does not say which; nil when more than indexes is damaged.
-  private func damagedIndexes(_ image: FileImage) throws -> [String]? {
+  private func damagedIndexes(_ image: FileImage, _ map: PageMap) throws -> [String]? {
     let queue = try ImageVFS.open(image)
     defer { try? queue.close() }
-    let check = IntegrityCheck(PageMap(image))
+    let check = IntegrityCheck(map)
     let report = try queue.inDatabase { try check.run(on: $0) }
     var names: Set<String> = []
     for finding in report.findings {
@@ -60,7 +65,7 @@ struct RepairInPlace {
   }
 
   /// In one transaction, which is committed only if the whole file is sound then.
-  private func rebuild(_ names: [String]) throws -> Bool {
+  private func rebuild(_ names: [String], _ searchIndexes: [String]) throws -> Bool {
     let patience = BusyPatience()
     patience.wait(until: .now + .seconds(2))
     do {
@@ -70,6 +75,11 @@ struct RepairInPlace {
         try db.execute(sql: "BEGIN EXCLUSIVE")
         do {
           for name in names { try db.execute(sql: "REINDEX \(name.quotedDatabaseIdentifier)") }
+          for name in searchIndexes.map(\.quotedDatabaseIdentifier) {
+            for command in ["rebuild", "integrity-check"] {
+              try db.execute(sql: "INSERT INTO \(name)(\(name)) VALUES('\(command)')")
+            }
+          }
           if try String.fetchAll(db, sql: "PRAGMA integrity_check(1)") == ["ok"] {
             try db.execute(sql: "COMMIT")
             return true
