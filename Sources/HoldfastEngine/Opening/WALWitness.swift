@@ -30,11 +30,12 @@ struct WALWitness {
     func offset(ofFrame number: Int) -> Int64 { 32 + Int64(number) * Int64(24 + pageSize) }
   }
 
-  /// A frame that was seen to be right.
+  /// A frame that was seen to be right, and how long the file was then.
   private struct Mark {
     var salts: [UInt8]
     var frames: Int
     var checksum: [UInt8]
+    var size: Int64
   }
 
   private var mark: Mark?
@@ -49,31 +50,43 @@ struct WALWitness {
         mark = nil
         return true
       }
-      switch holds(index, db) {
-      case true?:
-        mark = Mark(salts: index.salts, frames: index.frames, checksum: index.checksum)
+      switch looks(index, db) {
+      case .whole(let size):
+        mark = Mark(salts: index.salts, frames: index.frames, checksum: index.checksum, size: size)
         return true
-      case false?: if Self.index(db) == index { return false }
+      case .broken: if Self.index(db) == index { return false }
       // The device would not say: that is its own error, and SQLite's to report.
-      case nil: continue
+      case .unreadable: continue
       }
     }
     return true
   }
 
-  /// nil when the file could not be read.
-  private func holds(_ index: Index, _ db: Database) -> Bool? {
-    guard let file = File(db, SQLITE_FCNTL_JOURNAL_POINTER), let size = file.size else { return nil }
-    guard size >= index.offset(ofFrame: index.frames) else { return false }
+  private enum Finding {
+    case whole(size: Int64)
+    case broken
+    case unreadable
+  }
+
+  private func looks(_ index: Index, _ db: Database) -> Finding {
+    guard let file = File(db, SQLITE_FCNTL_JOURNAL_POINTER), let size = file.size else { return .unreadable }
+    guard size >= index.offset(ofFrame: index.frames) else { return .broken }
+    if let mark, mark.frames == index.frames, mark.size == size, mark.salts == index.salts,
+      mark.checksum == index.checksum
+    {
+      // Nobody has committed since. Should its bytes have been replaced, the look behind the commit finds that.
+      return .whole(size: size)
+    }
     guard let salts = file.bytes(at: 16, count: 8),
       let end = file.bytes(at: index.offset(ofFrame: index.frames - 1) + 8, count: 16)
-    else { return nil }
-    guard salts == index.salts, end == index.salts + index.checksum else { return false }
+    else { return .unreadable }
+    guard salts == index.salts, end == index.salts + index.checksum else { return .broken }
     // What was there before this commit: a hole may be behind the beginning and before the end.
-    guard let mark, mark.salts == index.salts, mark.frames < index.frames else { return true }
-    return file.bytes(at: index.offset(ofFrame: mark.frames - 1) + 8, count: 16).map {
-      $0 == mark.salts + mark.checksum
+    guard let mark, mark.salts == index.salts, mark.frames < index.frames else { return .whole(size: size) }
+    guard let earlier = file.bytes(at: index.offset(ofFrame: mark.frames - 1) + 8, count: 16) else {
+      return .unreadable
     }
+    return earlier == mark.salts + mark.checksum ? .whole(size: size) : .broken
   }
 
   /// Reads the index; nil when there is none, or none that is finished.

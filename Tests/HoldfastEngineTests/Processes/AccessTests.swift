@@ -118,6 +118,10 @@ import Testing
     }
 
     @Test func aReadOnlyFilesystemIsNamed_C11() async throws {
+      guard FileManager.default.isExecutableFile(atPath: "/usr/bin/unshare") else {
+        print("not tried: there is no /usr/bin/unshare to mount anything with")
+        return
+      }
       let test = try PeerTest()
       let file = try await test.open()
       try await file.write(insertNumber(1))
