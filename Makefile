@@ -23,7 +23,7 @@ sanitize: ## the engine's and the stores' tests under Thread and Address Sanitiz
 bench: ## the speed claims, each beside its baseline
 	@scripts/bench.sh $(ARGS)
 
-soak: ## torture, fairness and the long tests (about half an hour)
+soak: ## torture, fairness, 10,000 damaged files and the long tests (about an hour)
 	@scripts/soak.sh $(ARGS)
 
 lint: ## formatting, licence headers, Python, shell scripts, the failure catalogue

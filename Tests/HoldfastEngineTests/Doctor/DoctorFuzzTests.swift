@@ -9,8 +9,9 @@ import Testing
 @Suite struct DoctorFuzzTests {
   /// Files damaged in every way there is, each before the doctor, the engine and the repair (``DoctorTrial``).
   ///
-  /// 200 from number 1 on; `HOLDFAST_FUZZ_FILES` and `HOLDFAST_FUZZ_SEED` say otherwise, 10,000 in the long form. In
-  /// processes of their own, so that a crash is a finding with its number like any other.
+  /// 200 from number 1 on; `HOLDFAST_FUZZ_FILES` and `HOLDFAST_FUZZ_SEED` say otherwise, 10,000 in the long form,
+  /// where `HOLDFAST_FUZZ_PEER` names an optimised peer and `HOLDFAST_FUZZ_PLACE` a directory in memory. In processes
+  /// of their own, so that a crash is a finding with its number like any other.
   @Test func noDamagedFileIsChangedByLookingAndNoReadableRowIsLostByRepair_C09() async throws {
     let environment = ProcessInfo.processInfo.environment
     let first = UInt64(environment["HOLDFAST_FUZZ_SEED"] ?? "") ?? 1
@@ -43,6 +44,16 @@ import Testing
   }
 }
 
+@Suite struct DoctorTrialTests {
+  /// Files that once failed a trial: rows of a search index that is made anew counted as lost (1098, 1119), a wrong
+  /// count of reserved bytes hid every row (1736), a -wal called -journal, which is hot for SQLite and is no journal
+  /// (1365, 2029).
+  @Test(arguments: [1098, 1119, 1736, 1365, 2029] as [UInt64])
+  func aFileThatOnceFailedDoesNotFailAgain_C09(seed: UInt64) async throws {
+    #expect(try await DoctorTrial.run(seed: seed).failures == [])
+  }
+}
+
 /// What came of many trials.
 private struct FuzzTotals: Sendable, CustomStringConvertible {
   var files = 0
@@ -59,7 +70,10 @@ private struct FuzzTotals: Sendable, CustomStringConvertible {
     let settings = PeerSettings(first: first, count: count)
     var next = first
     do {
-      let peer = try PeerProcess.start(executable, arguments: settings.arguments(for: "doctorTrials"))
+      let place = ProcessInfo.processInfo.environment["HOLDFAST_FUZZ_PLACE"]
+      let peer = try PeerProcess.start(
+        executable, arguments: settings.arguments(for: "doctorTrials"),
+        environment: place.map { ["TMPDIR": $0] } ?? [:])
       try await peer.pass("start")
       while let line = await peer.word() {
         totals.take(line)

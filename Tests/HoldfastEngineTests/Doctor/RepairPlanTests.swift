@@ -46,6 +46,11 @@ import Testing
     #expect(plan.steps.allSatisfy { $0.hasSuffix(".") })
   }
 
+  @Test func whatAKilledRepairLeftIsRemovedAlsoBesideASoundFile_C06() {
+    #expect(plan(.healthy) { $0.hasLeftovers = true }.action == .clear)
+    #expect(plan(.healthy, users: [writer]) { $0.hasLeftovers = true }.action == .clear)
+  }
+
   @Test func whatIsNotDamageIsRefusedWithItsRemedy() {
     #expect(refusal(plan(.busy, users: [writer]))?.code == .transient)
     #expect(refusal(plan(.busy, users: [writer]))?.holders == [writer])

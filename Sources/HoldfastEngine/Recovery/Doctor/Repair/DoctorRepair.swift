@@ -68,7 +68,7 @@ package enum DoctorRepair {
         if round > 0 { return report }
         throw StoreError(
           refusal.code, refusal.message, path: plan.subject.path, holders: refusal.holders.map(\.lockHolder))
-      case .completeMove, .rollBack, .reindex, .rebuild:
+      case .clear, .completeMove, .rollBack, .reindex, .rebuild:
         let (current, soFar) = (plan, report)
         do {
           let done = try await BlockingThread.run(named: "hf-repair") {
@@ -97,6 +97,7 @@ package enum DoctorRepair {
     _ step: @escaping @Sendable (RepairStep) throws -> Void
   ) throws -> Done {
     let path = plan.subject.path
+    if plan.action == .clear { return Done(report: try clear(path, report)) }
     let exclusion = try RepairExclusion(path, unless: plan.facts.stamps)
     defer { exclusion.end() }
     var done = Done(report: report)
@@ -113,9 +114,21 @@ package enum DoctorRepair {
       try RepairRebuild(
         subject: plan.subject, verdict: plan.verdict, exclusion: exclusion, progress: progress, step: step
       ).run(into: &done.report)
-    case .nothing, .refuse: break
+    case .nothing, .clear, .refuse: break
     }
     return done
+  }
+
+  /// Removes what a killed repair left; the turn says that no other is at it.
+  private static func clear(_ path: String, _ report: RepairReport) throws -> RepairReport {
+    let lane = try WriteLane(databasePath: path)
+    defer { lane.file.close() }
+    try lane.enter(by: .now + .seconds(2))
+    defer { lane.leave() }
+    RepairTemporary.clear(for: path)
+    var report = report
+    report.actions.append("Removed what an interrupted repair had left beside \(path.fileName).")
+    return report
   }
 
   /// Looks at the file again, and plans what is still to be done.

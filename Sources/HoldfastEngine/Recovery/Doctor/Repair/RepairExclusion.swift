@@ -48,7 +48,9 @@ final class RepairExclusion {
       if FileIdentity(path: path) != nil {
         let opened = try FileGuard(databasePath: path, creates: false)
         fileGuard = opened
-        guard try opened.excludeOthers() else { throw Self.inUse(path, []) }
+        guard try opened.excludeOthers() else {
+          throw Self.inUse(path, LockTable.holders(ofDatabaseAt: path).filter { $0.pid != getpid() })
+        }
       }
       guard FileStamp.ofSet(path) == stamps else {
         throw StoreError(

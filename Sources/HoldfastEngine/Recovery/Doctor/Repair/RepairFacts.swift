@@ -14,6 +14,8 @@ package struct RepairFacts: Hashable, Sendable {
   package var hasContent = true
   /// Whether an earlier setting aside of these files was interrupted.
   package var hasBegunMove = false
+  /// Whether a repair that was killed left its directory.
+  package var hasLeftovers = false
   /// Whether there is a file at the path where the repaired one belongs.
   package var isTaken = true
   /// Why this user could not put a new file in the old one's place; nil when nothing is in the way.
@@ -40,6 +42,7 @@ package struct RepairFacts: Hashable, Sendable {
     var facts = RepairFacts(path: path)
     facts.stamps = FileStamp.ofSet(path)
     facts.hasBegunMove = Quarantine.hasBegun(of: path)
+    facts.hasLeftovers = !RepairTemporary.left(for: path).isEmpty
     facts.isTaken = QuarantineFiles.exists(path)
     facts.obstacle = obstacle(path)
     let name = path.fileName

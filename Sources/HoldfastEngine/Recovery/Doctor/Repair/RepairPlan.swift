@@ -6,6 +6,8 @@ package struct RepairPlan: Hashable, Sendable {
   package enum Action: Hashable, Sendable {
     /// The file is well.
     case nothing
+    /// The file is well, and what a repair that was killed left beside it is removed.
+    case clear
     /// It is not repaired, and why.
     case refuse(Refusal)
     /// An interrupted setting aside is completed; what is found then is planned anew.
@@ -62,7 +64,8 @@ package struct RepairPlan: Hashable, Sendable {
     }
     plan.action =
       switch verdict {
-      case .healthy, .fresh: subject.quarantine == nil ? .nothing : .rebuild
+      case .healthy, .fresh:
+        if subject.quarantine != nil { .rebuild } else { facts.hasLeftovers ? .clear : .nothing }
       case .hotJournal where subject.quarantine == nil: .rollBack
       case .indexDamaged where subject.quarantine == nil: .reindex
       default: .rebuild
@@ -137,6 +140,7 @@ package struct RepairPlan: Hashable, Sendable {
     let name = subject.path.fileName
     switch action {
     case .nothing, .refuse, .completeMove: return []
+    case .clear: return ["Remove what an interrupted repair left beside \(name), which is well."]
     case .rollBack:
       return [
         "Copy \(name) and its -journal to \(facts.quarantineDirectory).",

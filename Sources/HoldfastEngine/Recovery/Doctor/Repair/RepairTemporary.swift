@@ -21,16 +21,27 @@ struct RepairTemporary {
 
   /// Removes what dead runs left and makes the directory.
   init(for path: String) throws(StoreError) {
-    let parent = QuarantineFiles.parent(of: path)
-    let prefix = ".\(path.fileName).repairing-"
-    for name in QuarantineFiles.list(parent) where name.hasPrefix(prefix) { Self.remove(parent + "/" + name) }
+    Self.clear(for: path)
     let number = String(UInt64.random(in: 1 << 60 ... .max), radix: 16)
-    directory = parent + "/" + prefix + number
+    directory = QuarantineFiles.parent(of: path) + "/" + Self.prefix(for: path) + number
     guard unsafe mkdir(directory, 0o700) == 0 else { throw StoreError.opening(directory, errno: errno) }
     let file = unsafe open(standIn, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw StoreError.opening(standIn, errno: errno) }
     _ = close(file)
   }
+
+  /// The directories there are for a database; with the turn, those of dead runs.
+  static func left(for path: String) -> [String] {
+    let parent = QuarantineFiles.parent(of: path)
+    return QuarantineFiles.list(parent).filter { $0.hasPrefix(prefix(for: path)) }.map { parent + "/" + $0 }
+  }
+
+  /// Removes what dead runs left.
+  static func clear(for path: String) {
+    for directory in left(for: path) { remove(directory) }
+  }
+
+  private static func prefix(for path: String) -> String { ".\(path.fileName).repairing-" }
 
   /// Removes the new database, where it proved to be of no use.
   func clearDatabase() {
