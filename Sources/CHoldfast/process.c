@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #if defined(__linux__)
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #endif
 
@@ -43,5 +44,12 @@ int chf_write_out(int fd, int64_t start, int64_t length) {
   (void)start;
   (void)length;
   return ENOSYS;
+#endif
+}
+
+void chf_yield_processor(void) {
+#if defined(__linux__)
+  // Of the calling thread only: on Linux a thread is what the number 0 stands for here.
+  (void)setpriority(PRIO_PROCESS, 0, 10);
 #endif
 }

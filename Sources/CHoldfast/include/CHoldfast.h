@@ -44,6 +44,10 @@ int chf_pidfd_open(int32_t pid);
 /// flush of the device's cache. Returns 0 or an errno value, ENOSYS where there is no such call.
 int chf_write_out(int fd, int64_t start, int64_t length);
 
+/// Lets the calling thread run only where others leave a processor to it (nice 10), for work nobody waits for. Nothing
+/// happens where threads have no such thing of their own.
+void chf_yield_processor(void);
+
 /// posix_spawn_file_actions_addclosefrom_np(3): the new process gets no descriptor from `first` on. Returns 0
 /// or an errno value, ENOSYS where there is no such call (glibc before 2.34, other systems).
 int chf_closes_from(posix_spawn_file_actions_t *actions, int first);

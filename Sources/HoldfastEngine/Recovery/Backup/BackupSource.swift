@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CHoldfast
 import GRDB
 import GRDBSQLite
 
@@ -179,10 +180,14 @@ final class BackupSource {
   ///
   /// - Throws: ``StoreError`` with code `damaged` when the copy is, which then its source was.
   func copy(
-    into temporary: BackupTemporary, options: BackupOptions
+    into temporary: BackupTemporary, options: BackupOptions, isRestore: Bool = false
   ) throws -> (contents: BackupContents, sha256: String, restarts: Int) {
     let (rows, restarts) = try copyPages(into: temporary, options: options)
     try temporary.finish()
+    // The snapshot is over, and nothing of the source is held any more: what is left is work for a processor, for
+    // seconds, beside writers who need one for microseconds. The thread is this call's own. What is restored is used by
+    // nobody yet, and waited for.
+    if !isRestore { chf_yield_processor() }
     let copied = try BackupSource(temporary.path, patience: patience)
     defer { copied.close() }
     let contents: BackupContents

@@ -138,7 +138,7 @@ extension Restoration.Source {
     switch self {
     case .database(let source):
       if try BackupManifest.read(besideBackupAt: source.path) != nil { _ = try source.examineAsBackup() }
-      return try source.copy(into: temporary, options: options).contents
+      return try source.copy(into: temporary, options: options, isRestore: true).contents
     case .compressed(let backup):
       return try backup.expand(into: temporary, patience: options.patience)
     }
