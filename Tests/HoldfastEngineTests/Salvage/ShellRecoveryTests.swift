@@ -95,6 +95,27 @@ import Testing
     #expect(try contents("PRAGMA integrity_check") == "ok")
   }
 
+  /// The shell makes a short text of a row whose further pages are lost: that is not the row.
+  @Test func aRowThatLostAPartIsNotMadeWholeByIt_C09() throws {
+    var pages = try makeDatabase(
+      directory.file("o.db"), "",
+      schema + "INSERT INTO t VALUES (1, 'first'), (2, printf('%.30000c', 'y')), (3, 'third');")
+    let overflow = (2...Int(pages.pageCount)).first {
+      pages.bytes[(($0 - 1) * 4096 + 100)..<(($0 - 1) * 4096 + 200)].allSatisfy { $0 == 0x79 }
+    }
+    pages.overwrite(try #require(overflow))
+    try makeProgram(
+      printing(
+        "\(schema)\nINSERT INTO t VALUES (2, 'yyy');\nINSERT INTO t VALUES (4, x'00');"
+      ))
+    var options = SalvageOptions()
+    options.shellSearchPath = directory.file("bin")
+    let report = try Salvage.run(pages, into: directory.file("out.db"), options: options)
+    #expect(try contents("SELECT group_concat(id) FROM t") == "1,3,4")
+    #expect(try contents("SELECT id || reason FROM lost_and_found") == "2a part of the row is lost")
+    #expect(report.tables.first?.lostAndFound == 1)
+  }
+
   @Test func itsSQLCanDoNothingButAddRows_C09() throws {
     let other = directory.file("other.db")
     try makeProgram(

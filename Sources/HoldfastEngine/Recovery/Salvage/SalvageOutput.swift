@@ -16,6 +16,8 @@ final class SalvageOutput {
   private var lostColumns = -1
   private var lostInsert: SalvageStatement?
   private var lostRows: Set<Int> = []
+  /// Numbers of rows that were put aside, or their first fields, by table.
+  private var lostKeys: [String: Set<StoredValue>] = [:]
   private let takenNames: Set<String>
   private(set) var problems: [String] = []
 
@@ -134,6 +136,12 @@ final class SalvageOutput {
     return try comparison.step()
   }
 
+  /// Whether a row with this number, or in a table without rowids with this first field, was put aside.
+  func isAside(_ values: [StoredValue], rowID: Int64?, of table: String) -> Bool {
+    guard let key = rowID.map({ StoredValue.integer($0) }) ?? values.first else { return false }
+    return lostKeys[table]?.contains(key) ?? false
+  }
+
   /// Where a row came from, for `lost_and_found`.
   struct Place {
     var root: UInt32 = 0
@@ -151,6 +159,9 @@ final class SalvageOutput {
       hasher.combine(rowID)
       hasher.combine(values)
       guard lostRows.insert(hasher.finalize()).inserted else { return false }
+      if let key = rowID.map({ StoredValue.integer($0) }) ?? values.first {
+        lostKeys[table, default: []].insert(key)
+      }
     }
     let values = Array(values.prefix(1900))
     try prepareLost(values.count)

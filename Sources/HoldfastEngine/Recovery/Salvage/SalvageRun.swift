@@ -199,7 +199,8 @@ struct SalvageRun {
     self = this
   }
 
-  /// What the shell's own recovery has beyond all that: rows whose key is in no table yet.
+  /// What the shell's own recovery has beyond all that: rows whose key is in no table yet. A row that is known to have
+  /// lost a part is not among them: the shell makes NULL, or nothing, of what is missing.
   private mutating func loadFromShell(_ tables: [SalvageTable]) throws {
     guard let path = options.shellSearchPath else { return }
     let recovery = ShellRecovery(
@@ -212,7 +213,9 @@ struct SalvageRun {
     for table in tables {
       var this = self
       _ = try found.read(table) { values, rowID, _ in
-        guard case (.stored, _) = try this.output.store(values, rowID: rowID, in: table) else { return }
+        guard !this.output.isAside(values, rowID: rowID, of: table.name),
+          case (.stored, _) = try this.output.store(values, rowID: rowID, in: table)
+        else { return }
         this.counts[table.name]?.recovered += 1
         added += 1
       }
