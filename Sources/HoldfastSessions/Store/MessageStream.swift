@@ -18,36 +18,47 @@ public actor MessageStream {
 
   private let store: SQLiteSessionStore
   private let session: String
-  private var gathered = ""
+  /// Pieces that are not in the store yet, in order.
+  private var pieces: [String] = []
+  /// Bytes of the text the store has; tells a piece that is there already from one that is not.
+  private var written: Int
   private var writing: Task<Void, Never>?
+  private var isFinishing = false
   private var isFinished = false
 
-  init(_ store: SQLiteSessionStore, session: String, _ acknowledgement: MessageAcknowledgement) {
-    (self.store, self.session) = (store, session)
+  init(_ store: SQLiteSessionStore, session: String, _ acknowledgement: MessageAcknowledgement, written: Int)
+  {
+    (self.store, self.session, self.written) = (store, session, written)
     (uid, seq) = (acknowledgement.uid, acknowledgement.seq)
   }
 
-  /// Takes another piece of the text; returns at once.
+  /// Takes another piece of the text; returns at once. Ignored once the message is finished.
   public func add(_ piece: String) {
     guard !isFinished, !piece.isEmpty else { return }
-    gathered += TextRepair.withoutNUL(piece) ?? piece
-    guard writing == nil else { return }
-    writing = Task { [interval = Self.interval] in
-      try? await Task.sleep(for: interval)
-      await self.write()
-    }
+    pieces.append(TextRepair.withoutNUL(piece) ?? piece)
+    guard writing == nil, !isFinishing else { return }
+    writing = Task { await self.writePieces() }
   }
 
-  private func write() async {
-    writing = nil
-    let piece = gathered
-    guard !isFinished, !piece.isEmpty else { return }
-    do {
-      try await store.extend(uid, of: session, with: piece)
-      gathered.removeFirst(piece.count)
-    } catch {
-      // Kept, and written with the next piece or with the end, which tells why it cannot be.
+  /// Writes until nothing is left or the message is to be finished; the only one who writes meanwhile.
+  private func writePieces() async {
+    while !pieces.isEmpty, !isFinishing {
+      try? await Task.sleep(for: Self.interval)
+      let taken = pieces.count
+      let text = pieces.joined()
+      do {
+        try await store.extend(uid, of: session, from: written, with: text)
+      } catch is SessionError {
+        // The message is gone; the end tells.
+        break
+      } catch {
+        // Kept, and written with the next pieces or with the end, which tells why it cannot be.
+        continue
+      }
+      pieces.removeFirst(taken)
+      written += text.utf8.count
     }
+    writing = nil
   }
 
   /// Writes what is left and ends the message; it is durable when this returns.
@@ -57,13 +68,15 @@ public actor MessageStream {
   /// - Throws: the store's error when it could not be written; the stream can be finished again then.
   @discardableResult
   public func finish(_ end: NewMessage? = nil) async throws -> MessageAcknowledgement {
-    let running = writing
-    running?.cancel()
-    await running?.value
-    let piece = gathered
-    try await store.finishStreaming(uid, of: session, adding: piece, end)
+    isFinishing = true
+    defer { isFinishing = false }
+    await writing?.value
+    let taken = pieces.count
+    let text = pieces.joined()
+    try await store.finishStreaming(uid, of: session, from: written, adding: text, end)
     isFinished = true
-    gathered = ""
+    pieces.removeFirst(taken)
+    written += text.utf8.count
     return MessageAcknowledgement(uid: uid, seq: seq)
   }
 }

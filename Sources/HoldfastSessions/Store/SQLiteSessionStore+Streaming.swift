@@ -9,7 +9,7 @@ extension SQLiteSessionStore {
   /// - Parameter message: what is known at the beginning; a text, which pieces are added to.
   /// - Throws: ``SessionError`` `invalid` when its content is no text or its uid is another message's.
   public func appendStreaming(_ message: NewMessage, to session: String) async throws -> MessageStream {
-    guard case .text = message.content else {
+    guard case .text(let beginning) = message.content else {
       throw SessionError(.invalid, "A message that is streamed has a text; append one of parts as a whole.")
     }
     let (prepared, _) = try MessageWriter.prepare(message)
@@ -23,33 +23,44 @@ extension SQLiteSessionStore {
         sql: "UPDATE message SET streaming = 1 WHERE session = ? AND uid = ?", arguments: [key, made.uid])
       return made
     }
-    return MessageStream(self, session: session, made)
+    let written = (TextRepair.withoutNUL(beginning) ?? beginning).utf8.count
+    return MessageStream(self, session: session, made, written: written)
   }
 
-  /// Adds a piece to a message that is streamed.
-  func extend(_ uid: String, of session: String, with piece: String) async throws {
-    try await write { db in try Self.extend(uid, session, piece, db) }
+  /// Adds a piece to a message that is streamed, behind its first `length` bytes.
+  func extend(_ uid: String, of session: String, from length: Int, with piece: String) async throws {
+    try await write { db in try Self.extend(uid, session, length, piece, db) }
   }
 
-  private static func extend(_ uid: String, _ session: String, _ piece: String, _ db: Database) throws {
-    let statement = try db.cachedStatement(
-      sql: """
-        UPDATE message SET content = content || ?
-        WHERE session = (SELECT key FROM session WHERE id = ?) AND uid = ? AND streaming = 1
-        """)
-    try statement.execute(arguments: [piece, session, uid])
-    guard db.changesCount == 1 else {
-      throw SessionError(.notFound, "The message “\(uid)” is gone, or was ended by another.")
+  /// A piece that is there already changes nothing: a commit may have been told as failed and be there.
+  private static func extend(
+    _ uid: String, _ session: String, _ length: Int, _ piece: String, _ db: Database
+  ) throws {
+    let state = try Row.fetchOne(
+      db.cachedStatement(
+        sql: """
+          SELECT id, streaming, length(CAST(content AS BLOB)) FROM message
+          WHERE session = (SELECT key FROM session WHERE id = ?) AND uid = ?
+          """), arguments: [session, uid])
+    guard let state, state[1] as Bool else {
+      throw SessionError(.notFound, "The message “\(uid)” is gone, or was ended already.")
     }
+    let now: Int = state[2]
+    if now == length + piece.utf8.count { return }
+    guard now == length else {
+      throw SessionError(.invalid, "The message “\(uid)” was changed by another while it was streamed.")
+    }
+    try db.cachedStatement(sql: "UPDATE message SET content = content || ? WHERE id = ?")
+      .execute(arguments: [piece, state[0] as Int64])
   }
 
   /// Ends a message that is streamed.
   func finishStreaming(
-    _ uid: String, of session: String, adding piece: String, _ end: NewMessage?
+    _ uid: String, of session: String, from length: Int, adding piece: String, _ end: NewMessage?
   ) async throws {
     let end = try end.map { try MessageWriter.prepare($0).0 }
     try await write { db in
-      try Self.extend(uid, session, piece, db)
+      try Self.extend(uid, session, length, piece, db)
       var content: String?
       var kind: String?
       switch end?.content {
