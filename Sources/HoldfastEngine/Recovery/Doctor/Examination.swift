@@ -162,6 +162,18 @@ struct Examination {
       progress: { report(0.4 + 0.6 * $0, $1) }
     ).run()
     if options.isDeep, let map { found.searchIndexes = SearchIndexCheck.run(map.objects, on: image) }
+    // What had to be made up or left out for these pages to be sound: SQLite has no such leniency.
+    var noted = image.repairs
+    // SQLite's check of single tables, which is used here, leaves this out.
+    let roots = map?.objects.map(\.root) ?? []
+    let stated = image.layout.largestRoot
+    if let largest = roots.max(), stated != 0, stated != max(1, largest) {
+      noted.append("The header notes \(stated) as the largest root page, which is \(largest).")
+    }
+    if stated == 0, image.layout.isIncrementalVacuum {
+      noted.append("The header asks for incremental vacuum and notes no largest root page.")
+    }
+    found.problems += noted.map { IntegrityCheck.Finding(kind: .schema, what: $0) }
     return image.isCurrent ? found : nil
   }
 
