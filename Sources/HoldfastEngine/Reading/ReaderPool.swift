@@ -128,6 +128,7 @@ final class ReaderPool: Sendable {
     if let known = connection, known.epoch == epoch { return known.queue }
     drop(&connection)
     guard ReaderBudget.take() else { return nil }
+    defer { ReaderBudget.opened() }
     do {
       let identity = FileIdentity(path: path)
       let queue = try Connection.open(path, as: .reader, configuration: configuration, patience: patience)
