@@ -96,6 +96,9 @@ struct Checkpointer {
   mutating func failed(with error: any Error, walPages: Int) {
     dueAt = walPages + configuration.checkpointPages
     nextTry = .now + .seconds(1)
+    // That another program is writing is no fault.
+    if let error = error as? DatabaseError, ResultClass(error) == .lock { return }
+    if let error = error as? StoreError, error.code == .deadline || error.code == .transient { return }
     guard !hasFailed else { return }
     hasFailed = true
     engineLog.warning(
