@@ -39,7 +39,7 @@ enum ReaderBudget {
 
   static func giveBack() { taken.subtract(1, ordering: .relaxed) }
 
-  /// Whether the process may open so many descriptors more: the lowest free one from there on must be allowed.
+  /// Whether the process may open so many descriptors more.
   private static func areFree(_ count: Int) -> Bool {
     var limit = rlimit()
     #if os(Linux)
@@ -48,7 +48,7 @@ enum ReaderBudget {
       let files = RLIMIT_NOFILE
     #endif
     guard unsafe getrlimit(files, &limit) == 0, limit.rlim_cur < 1 << 16 else { return true }
-    // Numbers are given out from the lowest: where the highest few are free, at least as many can be had.
+    // Numbers are given out from the lowest, so a look from the highest ends soon where there are enough.
     let top = Int(limit.rlim_cur)
     guard top > count else { return false }
     var free = 0
