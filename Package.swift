@@ -74,7 +74,7 @@ let package = Package(
     .target(
       name: "HoldfastGateway",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", "CZlib", logging,
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"),
@@ -137,7 +137,8 @@ let package = Package(
     .testTarget(
       name: "HoldfastGatewayTests",
       dependencies: [
-        "HoldfastGateway", "HoldfastUsage", "HoldfastEngine", "HoldfastTestKit", "CZlib", logging,
+        "HoldfastGateway", "HoldfastUsage", "HoldfastSessions", "HoldfastEngine", "HoldfastTestKit", "CZlib",
+        logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -74,8 +74,11 @@ struct Home: Sendable {
   var exists: Bool { Self.exists(path) }
 
   /// Whether dead processes may have left rows that have not landed: there are files in the spool.
-  var hasSpooledFiles: Bool {
-    ((try? FileManager.default.contentsOfDirectory(atPath: path + "/spool")) ?? []).isEmpty == false
+  ///
+  /// - Parameter stream: of this store.
+  func hasSpooledFiles(of stream: String) -> Bool {
+    ((try? FileManager.default.contentsOfDirectory(atPath: path + "/spool")) ?? [])
+      .contains { $0.hasPrefix(stream + "-") }
   }
 
   /// Makes the directory, for its owner only.

@@ -19,74 +19,49 @@ struct APIRoutes {
   func add(to router: Router<BasicRequestContext>) {
     let state = self.state
     let dashboard = self.dashboard
-    router.get("/health") { _, _ in Self.json(#"{"status":"ok"}"#) }
+    router.get("/health") { _, _ in APIAnswer.json(#"{"status":"ok"}"#) }
     router.get("/ready") { _, _ in
       state.isStopping
-        ? Self.json(#"{"status":"stopping"}"#, status: .serviceUnavailable)
-        : Self.json(#"{"status":"ready"}"#)
+        ? APIAnswer.json(#"{"status":"stopping"}"#, status: .serviceUnavailable)
+        : APIAnswer.json(#"{"status":"ready"}"#)
     }
-    router.get("/api/status") { _, _ in try Self.json(await state.status()) }
+    router.get("/api/status") { _, _ in try APIAnswer.json(await state.status()) }
     router.get("/api/usage") { request, _ in
       let query: UsageReportQuery
       do throws(ReportQuery.Problem) {
         query = try ReportQuery.parse(request.uri.queryParameters.map { (String($0.key), String($0.value)) })
       } catch {
-        return Self.failure(.badRequest, "bad_request", error.message)
+        return APIAnswer.failure(.badRequest, "bad_request", error.message)
       }
       do {
-        return try Self.json(await state.ledger.report(query))
+        return try APIAnswer.json(await state.ledger.report(query))
       } catch let error as StoreError {
-        return Self.failure(.serviceUnavailable, "\(error.code)", error.description)
+        return APIAnswer.failure(.serviceUnavailable, "\(error.code)", error.description)
       }
     }
     router.get("/api/dashboard") { request, _ in
       do {
         let (body, tag) = try await dashboard.current(state)
         if request.headers[.ifNoneMatch] == tag {
-          return Response(status: .notModified, headers: Self.fields + [.eTag: tag])
+          return Response(status: .notModified, headers: APIAnswer.fields + [.eTag: tag])
         }
         return Response(
-          status: .ok, headers: Self.fields + [.contentType: "application/json", .eTag: tag],
+          status: .ok, headers: APIAnswer.fields + [.contentType: "application/json", .eTag: tag],
           body: ResponseBody(byteBuffer: body))
       } catch let error as StoreError {
-        return Self.failure(.serviceUnavailable, "\(error.code)", error.description)
+        return APIAnswer.failure(.serviceUnavailable, "\(error.code)", error.description)
       }
     }
     router.get("/metrics") { _, _ in
       Response(
         status: .ok,
-        headers: Self.fields + [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+        headers: APIAnswer.fields + [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
         body: ResponseBody(
           byteBuffer: ByteBuffer(
             string: MetricsPage.text(
-              state.metrics.snapshot, ledger: await state.ledger.status(), backups: state.backups?.snapshot,
-              home: state.home))))
+              state.metrics.snapshot, ledger: await state.ledger.status(),
+              sessions: await state.sessions?.status(), backups: state.backups?.snapshot, home: state.home))))
     }
-  }
-
-  private static let fields: HTTPFields = [.cacheControl: "no-store", .xContentTypeOptions: "nosniff"]
-
-  private static func json(_ text: String, status: HTTPResponse.Status = .ok) -> Response {
-    Response(
-      status: status, headers: fields + [.contentType: "application/json"],
-      body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
-  }
-
-  private static func json(_ value: some Encodable) throws -> Response {
-    json(try JSONLine.text(value))
-  }
-
-  private static func failure(_ status: HTTPResponse.Status, _ code: String, _ message: String) -> Response {
-    json(
-      #"{"error":{"code":\#(JSONText.quoted(code)),"message":\#(JSONText.quoted(message))}}"#, status: status)
-  }
-}
-
-extension HTTPFields {
-  fileprivate static func + (fields: HTTPFields, more: HTTPFields) -> HTTPFields {
-    var out = fields
-    for field in more { out[field.name] = field.value }
-    return out
   }
 }
 

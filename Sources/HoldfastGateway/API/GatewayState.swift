@@ -8,18 +8,21 @@ final class GatewayState: Sendable {
   let home: String
   let ledger: any UsageLedger
   let metrics: GatewayMetrics
+  /// nil when the gateway was given none.
+  let sessions: ServedSessions?
   /// nil when the daemon makes no backups.
   let backups: BackupProgress?
   private let description: Mutex<DaemonDescription>
   private let stopping = Mutex(false)
 
   init(
-    home: String, ledger: any UsageLedger, metrics: GatewayMetrics, backups: BackupProgress? = nil,
-    daemon: DaemonDescription
+    home: String, ledger: any UsageLedger, metrics: GatewayMetrics, sessions: ServedSessions? = nil,
+    backups: BackupProgress? = nil, daemon: DaemonDescription
   ) {
     self.home = home
     self.ledger = ledger
     self.metrics = metrics
+    self.sessions = sessions
     self.backups = backups
     description = Mutex(daemon)
   }
@@ -42,6 +45,8 @@ final class GatewayState: Sendable {
 
   /// The home's report.
   func status() async -> StatusReport {
-    StatusReport(home: home, daemon: daemon, ledger: await ledger.status(), backups: backups)
+    StatusReport(
+      home: home, daemon: daemon, ledger: await ledger.status(), sessions: await sessions?.status(),
+      backups: backups)
   }
 }

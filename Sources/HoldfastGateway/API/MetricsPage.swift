@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastEngine
+import HoldfastSessions
 import HoldfastUsage
 
 /// Prometheus' text format, version 0.0.4.
 enum MetricsPage {
   static func text(
-    _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, backups: BackupProgress.Snapshot? = nil,
-    home: String
+    _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, sessions: ServedSessions.Status? = nil,
+    backups: BackupProgress.Snapshot? = nil, home: String
   ) -> String {
     var page = Page()
     page.family(
@@ -58,6 +59,7 @@ enum MetricsPage {
     }
     page.gauge(
       "holdfast_database_fault", "1 while usage.db cannot be opened or written.", ledger.fault == nil ? 0 : 1)
+    if let sessions { page.add(sessions) }
     if let backups { page.add(backups) }
     return page.text
   }
@@ -76,6 +78,30 @@ enum MetricsPage {
       }
       text +=
         " " + (value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)) + "\n"
+    }
+
+    /// The lag is left out while it is not known: an alert on its absence is one on no index.
+    mutating func add(_ sessions: ServedSessions.Status) {
+      gauge(
+        "holdfast_sessions_spool_depth", "Messages accepted and not yet in the database.",
+        Double(sessions.store?.depth ?? 0))
+      counter(
+        "holdfast_messages_refused_total", "Messages lost: the spool was full or failed.",
+        Double(sessions.store?.spool?.refused ?? 0))
+      if let file = sessions.store?.file {
+        gauge("holdfast_sessions_db_bytes", "Size of sessions.db.", Double(file.bytes))
+        gauge("holdfast_sessions_wal_bytes", "Size of sessions.db-wal.", Double(file.walBytes))
+      }
+      let isFaulty = sessions.store == nil || sessions.store?.fault != nil
+      gauge(
+        "holdfast_sessions_fault", "1 while sessions.db cannot be opened or written.", isFaulty ? 1 : 0)
+      if let lag = sessions.lag {
+        gauge(
+          "holdfast_search_lag", "Messages and changes the search index has not followed yet.", Double(lag))
+      }
+      gauge(
+        "holdfast_search_indexing", "1 when this process is the one that indexes.", sessions.isIndexer ? 1 : 0
+      )
     }
 
     /// Times and sizes are left out until there is one; an alert on their absence is one on no backup.

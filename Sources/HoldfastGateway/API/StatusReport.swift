@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastEngine
+import HoldfastSessions
 public import HoldfastUsage
 
 /// What `holdfast status --json` and `/api/status` say.
@@ -48,15 +49,18 @@ public struct StatusReport: Codable, Sendable {
   public struct Search: Codable, Sendable, Hashable {
     /// Messages not yet indexed; null while there is no index.
     public var lag: Int64?
+    /// Whether the daemon is the one that indexes; nil when none runs.
+    public var indexing: Bool?
 
     /// Writes `lag` as null where there is none.
     public func encode(to encoder: any Encoder) throws {
       var fields = encoder.container(keyedBy: CodingKeys.self)
       try fields.encode(lag, forKey: .lag)
+      try fields.encodeIfPresent(indexing, forKey: .indexing)
     }
 
     enum CodingKeys: String, CodingKey {
-      case lag
+      case lag, indexing
     }
   }
 
@@ -152,22 +156,30 @@ extension StatusReport {
   ///   - home: the home directory.
   ///   - daemon: the daemon that serves it, if any.
   ///   - ledger: what the ledger says of itself; nil when none is open.
+  ///   - sessions: what is known of the sessions; nil when they are not open.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
   public init(
-    home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?, backups: BackupProgress? = nil
+    home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?,
+    sessions: ServedSessions.Status? = nil, backups: BackupProgress? = nil
   ) {
     self.daemon = daemon
     stores = Self.stores(home)
-    search = Search(lag: nil)
+    search = Search(lag: sessions?.lag, indexing: daemon == nil ? nil : sessions?.isIndexer)
+    let spooled = sessions?.store?.spool
+    let waiting = [ledger?.oldest, spooled?.oldest.map { UTCInstant(milliseconds: $0.milliseconds) }]
     spool = Spool(
-      depth: ledger?.depth ?? 0, oldest: ledger?.oldest?.description, refused: ledger?.refused ?? 0)
+      depth: (ledger?.depth ?? 0) + (sessions?.store?.depth ?? 0),
+      oldest: waiting.compactMap(\.self).min()?.description,
+      refused: (ledger?.refused ?? 0) + (spooled?.refused ?? 0))
     let known = backups?.snapshot
     backup = known.map {
       Backups(
         directory: backups?.directory ?? "", lastSuccess: $0.lastSuccess?.description,
         next: $0.next?.description, running: $0.isRunning)
     }
-    findings = (ledger.map { Self.findings($0) } ?? []) + (known.map { Self.findings($0) } ?? [])
+    findings =
+      (ledger.map { Self.findings($0) } ?? []) + (sessions.map { Self.findings($0) } ?? [])
+      + (known.map { Self.findings($0) } ?? [])
     health =
       findings.contains { $0.severity == "error" } ? .failing : findings.isEmpty ? .ok : .degraded
   }
@@ -178,72 +190,5 @@ extension StatusReport {
       guard let bytes = FileSize.of(path) else { return nil }
       return Store(name: name, path: path, bytes: bytes, walBytes: FileSize.of(path + "-wal") ?? 0)
     }
-  }
-
-  private static func findings(_ backups: BackupProgress.Snapshot) -> [Finding] {
-    var findings: [Finding] = []
-    if let failure = backups.failure {
-      findings.append(
-        Finding(
-          code: "backup-failed", severity: "warning", message: "The last scheduled backup failed: \(failure)")
-      )
-    }
-    if backups.isOverdue {
-      let last = backups.lastSuccess.map { "the last one is of \($0)" } ?? "there is none"
-      findings.append(
-        Finding(
-          code: "backup-overdue", severity: "warning",
-          message: "A backup is overdue (\(last)): make one with `holdfast backup` and look at what keeps it."
-        ))
-    }
-    return findings
-  }
-
-  private static func findings(_ ledger: UsageLedgerStatus) -> [Finding] {
-    var findings: [Finding] = []
-    if let spool = ledger.spool, let refusal = spool.lastRefusal {
-      findings.append(
-        spool.refused > 0
-          ? Finding(
-            code: "spool-refusing", severity: "error", message: "Rows are being lost: \(refusal.message)")
-          : Finding(
-            code: "spool-filling", severity: "warning", message: "The spool cannot grow: \(refusal.message)"))
-    }
-    if let damage = ledger.file?.damage {
-      findings.append(
-        Finding(
-          code: "usage-damaged", severity: "error",
-          message: """
-            usage.db is damaged (\(damage.message), code \(damage.code), since \(damage.since)), so rows wait in the \
-            spool and nothing is written to it: stop the daemon and run `holdfast doctor` on it.
-            """))
-    } else if let fault = ledger.fault {
-      findings.append(
-        Finding(
-          code: "usage-\(fault.code)", severity: "warning",
-          message: "Rows wait in the spool: \(fault)"))
-    }
-    if !ledger.holders.isEmpty {
-      let names = ledger.holders.map(\.description).joined(separator: "; ")
-      findings.append(
-        Finding(
-          code: "usage-held", severity: "warning",
-          message: "Rows wait in the spool while another program holds usage.db: \(names)."))
-    }
-    if let spool = ledger.spool, spool.damaged > 0 {
-      findings.append(
-        Finding(
-          code: "spool-damaged", severity: "warning",
-          message: "\(spool.damaged) damaged stretches in the spool were skipped; the rows in them are lost.")
-      )
-    }
-    if let spool = ledger.spool, spool.rejected > 0 {
-      findings.append(
-        Finding(
-          code: "rows-set-aside", severity: "warning",
-          message:
-            "\(spool.rejected) rows could not be stored and stand in holdfast_spool_rejected of usage.db."))
-    }
-    return findings
   }
 }

@@ -17,6 +17,7 @@ public final class Gateway: Service {
   private let configuration: GatewayConfiguration
   private let ledger: any UsageLedger
   private let lock: DaemonLock?
+  private let sessions: ServedSessions?
   private let backups: BackupProgress?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
@@ -27,16 +28,18 @@ public final class Gateway: Service {
   ///   - configuration: validated.
   ///   - ledger: where usage rows go; closed by the caller, after ``run()`` has returned.
   ///   - lock: the home's lock, to note the port in.
+  ///   - sessions: the home's sessions, run and ended by the caller; nil when they are not served.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
   ///   - onListening: called once connections are accepted.
   public init(
     configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
-    backups: BackupProgress? = nil, logger: Logger,
+    sessions: ServedSessions? = nil, backups: BackupProgress? = nil, logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
     self.ledger = ledger
     self.lock = lock
+    self.sessions = sessions
     self.backups = backups
     self.logger = logger
     self.onListening = onListening
@@ -48,7 +51,7 @@ public final class Gateway: Service {
   public func run() async throws {
     let metrics = GatewayMetrics()
     let state = GatewayState(
-      home: configuration.home, ledger: ledger, metrics: metrics, backups: backups,
+      home: configuration.home, ledger: ledger, metrics: metrics, sessions: sessions, backups: backups,
       daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()
@@ -87,6 +90,7 @@ public final class Gateway: Service {
     let router = Router()
     router.add(middleware: LocalFaults())
     APIRoutes(state: state, dashboard: DashboardData()).add(to: router)
+    if let sessions { SessionRoutes(sessions: sessions).add(to: router) }
     DashboardPage.addRoutes(to: router)
     let configuration = self.configuration
     return Application(

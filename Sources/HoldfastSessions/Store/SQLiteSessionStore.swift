@@ -141,6 +141,18 @@ public final class SQLiteSessionStore: SessionStore {
     }
   }
 
+  /// A piece of a session's messages, in their order.
+  public func page(of id: String, _ page: TranscriptPage) async throws -> SessionTranscript {
+    try await file().read { db in try SessionReader.page(SessionWriter.resolve(id, db), page, db) }
+  }
+
+  /// A session and all that came from it.
+  public func tree(of id: String, limit: Int) async throws -> SessionTree {
+    try await file().read { db in
+      try SessionReader.tree(SessionWriter.resolve(id, db), limit: max(limit, 0), db)
+    }
+  }
+
   /// The live messages, with every open tool call closed for good.
   public func resume(_ id: String) async throws -> SessionTranscript {
     let transcript = try await transcript(of: id, states: [.live])
@@ -240,6 +252,11 @@ public final class SQLiteSessionStore: SessionStore {
     status.spool = spooled
     status.file = await opening.status
     status.fault = await opening.fault ?? spooled.lastError
+    if let file = status.file, file.waitingWrites > 0, let oldest = spooled.oldest,
+      UnixTime.now().milliseconds - oldest.milliseconds >= 1000
+    {
+      status.holders = LockTable.holders(ofDatabaseAt: file.path)
+    }
     return status
   }
 

@@ -37,13 +37,34 @@ enum SessionReader {
       conditions.append("s.archived = ?")
       arguments += [archived]
     }
+    if filter.isRoot == true { conditions.append("s.parent IS NULL") }
+    if filter.isRoot == false { conditions.append("s.parent IS NOT NULL") }
+    if let text = filter.text, !text.isEmpty {
+      let fields = ["id", "title", "source", "model", "cwd"].map { "s.\($0) LIKE ? ESCAPE '\\'" }
+      conditions.append("(" + fields.joined(separator: " OR ") + ")")
+      let pattern = "%" + text.replacing(/[%_\\]/) { "\\" + $0.output } + "%"
+      for _ in fields { arguments += [pattern] }
+    }
+    if let place = filter.after {
+      conditions.append("(s.last_active_ms, s.key) < (?, ?)")
+      arguments += [place.lastActive, place.key]
+    }
     let place = conditions.isEmpty ? "" : " WHERE " + conditions.joined(separator: " AND ")
-    arguments += [filter.limit ?? -1]
+    // One more than wanted tells whether there are more.
+    arguments += [filter.limit.map { min($0, .max - 1) + 1 } ?? -1]
     let rows = try Row.fetchCursor(
       db, sql: selection + place + " ORDER BY s.last_active_ms DESC, s.key DESC LIMIT ?", arguments: arguments
     )
     var list = SessionList()
+    var last: SessionPlace?
+    var count = 0
     while let row = try rows.next() {
+      count += 1
+      if let limit = filter.limit, count > limit {
+        list.next = last
+        break
+      }
+      last = SessionPlace(lastActive: row["last_active_ms"], key: row["key"])
       do {
         list.sessions.append(try record(row))
       } catch {
@@ -53,7 +74,7 @@ enum SessionReader {
     return list
   }
 
-  private static func record(_ row: Row) throws(SessionError) -> SessionRecord {
+  static func record(_ row: Row) throws(SessionError) -> SessionRecord {
     guard let edge = SessionEdge(rawValue: row["edge"]) else {
       throw SessionError(.unreadable, "Its edge, “\(row["edge"] as String)”, is none this version knows.")
     }
@@ -103,42 +124,86 @@ enum SessionReader {
     return transcript
   }
 
-  /// Where the messages of a session have been read up to, in the order they are read.
-  struct Place: Sendable {
-    var after: Int64
-    var isPlaced: Bool
-    var seq: Int64
-
-    static let start = Place(after: -1, isPlaced: false, seq: -1)
+  /// A piece of a session's messages, with the places around it.
+  static func page(_ key: Int64, _ page: TranscriptPage, _ db: Database) throws -> SessionTranscript {
+    var transcript = SessionTranscript(session: try session(key, db))
+    let piece = try messages(key, page, db)
+    (transcript.messages, transcript.faults) = (piece.messages, piece.faults)
+    (transcript.previous, transcript.next) = (piece.previous, piece.next)
+    return transcript
   }
 
-  /// The next messages of a session, of every state; `next` is nil at the end.
-  static func messages(
-    _ key: Int64, after place: Place, limit: Int, _ db: Database
-  ) throws -> (messages: [MessageRecord], faults: [RowFault], next: Place?) {
+  /// Messages in the order they are read, from one place on, forwards or backwards.
+  ///
+  /// - Returns: the messages, and where those before and behind them end and begin; nil where there are none.
+  static func messages(_ key: Int64, _ page: TranscriptPage, _ db: Database) throws -> (
+    messages: [MessageRecord], faults: [RowFault], previous: MessagePlace?, next: MessagePlace?
+  ) {
+    let place: MessagePlace
+    var isBackwards = false
+    switch page.place {
+    case .start: place = .start
+    case .after(let after): place = after
+    case .from(let seq): place = MessagePlace(after: seq - 1, isPlaced: true, seq: .max)
+    case .end: (place, isBackwards) = (.end, true)
+    case .before(let before): (place, isBackwards) = (before, true)
+    }
+    func rows(_ compared: String, _ order: String, from place: MessagePlace, limit: Int) throws -> RowCursor {
+      // Sorted by their numbers alone: contents may be long.
+      try Row.fetchCursor(
+        db,
+        sql: """
+          SELECT message.* FROM message JOIN (
+            SELECT id AS picked FROM message WHERE session = ?1
+              AND (coalesce(placed_after, seq), placed_after IS NOT NULL, seq) \(compared) (?2, ?3, ?4)
+              AND state NOT IN (SELECT value FROM json_each(?5))
+            ORDER BY coalesce(placed_after, seq) \(order), placed_after IS NOT NULL \(order), seq \(order) LIMIT ?6
+          ) ON id = picked
+          ORDER BY coalesce(placed_after, seq) \(order), placed_after IS NOT NULL \(order), seq \(order)
+          """,
+        arguments: [
+          key, place.after, place.isPlaced, place.seq,
+          JSONValue.array(
+            MessageState.allCases.filter { !page.states.contains($0) }.map { .string($0.rawValue) }
+          ).json, limit,
+        ])
+    }
     var messages: [MessageRecord] = []
     var faults: [RowFault] = []
-    var next: Place?
-    let rows = try Row.fetchCursor(
-      db,
-      sql: """
-        SELECT * FROM message WHERE session = ?
-          AND (coalesce(placed_after, seq), placed_after IS NOT NULL, seq) > (?, ?, ?)
-        ORDER BY coalesce(placed_after, seq), placed_after IS NOT NULL, seq LIMIT ?
-        """, arguments: [key, place.after, place.isPlaced, place.seq, limit])
+    var (first, last): (MessagePlace?, MessagePlace?)
+    var isMore = false
+    var bytes = 0
+    let found = try rows(
+      isBackwards ? "<" : ">", isBackwards ? "DESC" : "ASC", from: place, limit: page.limit + 1)
     var count = 0
-    while let row = try rows.next() {
+    while let row = try found.next() {
+      guard count < page.limit, bytes < page.maximumBytes || count == 0 else {
+        isMore = true
+        break
+      }
       count += 1
       let after: Int64? = row["placed_after"]
       let seq: Int64 = row["seq"]
-      if count == limit { next = Place(after: after ?? seq, isPlaced: after != nil, seq: seq) }
+      last = MessagePlace(after: after ?? seq, isPlaced: after != nil, seq: seq)
+      first = first ?? last
+      bytes += (row["content"] as String).utf8.count + ((row["tool_calls"] as String?)?.utf8.count ?? 0)
       do {
         messages.append(try message(row))
       } catch {
         faults.append(RowFault(table: "message", row: row["uid"], reason: error.message))
       }
     }
-    return (messages, faults, next)
+    // Whether there are any on the side it came from.
+    var isBehind = false
+    if let first, page.place != .start, page.place != .end {
+      isBehind =
+        try rows(isBackwards ? ">" : "<", isBackwards ? "ASC" : "DESC", from: first, limit: 1).next() != nil
+    }
+    if isBackwards {
+      messages.reverse()
+      return (messages, faults, isMore ? last : nil, isBehind ? first : nil)
+    }
+    return (messages, faults, isBehind ? first : nil, isMore ? last : nil)
   }
 
   private static func message(_ row: Row) throws(SessionError) -> MessageRecord {

@@ -37,6 +37,12 @@ public protocol SessionStore: Sendable {
   /// The messages of a session in their order; those of the states wanted.
   func transcript(of id: String, states: Set<MessageState>) async throws -> SessionTranscript
 
+  /// A piece of a session's messages, in their order.
+  func page(of id: String, _ page: TranscriptPage) async throws -> SessionTranscript
+
+  /// A session and all that came from it, `limit` sessions below it at most.
+  func tree(of id: String, limit: Int) async throws -> SessionTree
+
   /// The live messages, after every tool call without a result got a synthetic one, once and for good (D06).
   func resume(_ id: String) async throws -> SessionTranscript
 
@@ -106,6 +112,12 @@ public struct SessionFilter: Sendable, Hashable {
   public var parent: String?
   /// Only those put away, or only those not.
   public var archived: Bool?
+  /// Only those that came from no other.
+  public var isRoot: Bool?
+  /// Only those with this in their id, title, source, model or working directory, whatever the case of A to Z.
+  public var text: String?
+  /// Only those behind this place: ``SessionList/next`` of the piece before.
+  public var after: SessionPlace?
   /// At most so many.
   public var limit: Int?
 
@@ -119,6 +131,8 @@ public struct SessionList: Sendable, Hashable {
   public var sessions: [SessionRecord] = []
   /// What could not be read.
   public var faults: [RowFault] = []
+  /// Where the next piece begins; nil at the end, and when no limit was asked for.
+  public var next: SessionPlace?
 }
 
 /// A session with its messages, and the rows that could not be read.
@@ -129,4 +143,8 @@ public struct SessionTranscript: Sendable, Hashable {
   public var messages: [MessageRecord] = []
   /// What could not be read.
   public var faults: [RowFault] = []
+  /// Where the messages behind this piece begin; nil when there are none, or all were asked for.
+  public var next: MessagePlace?
+  /// Where the messages before this piece end; nil when there are none, or all were asked for.
+  public var previous: MessagePlace?
 }

@@ -12,4 +12,9 @@ public struct SessionStoreStatus: Sendable {
   public internal(set) var file: StateFileStatus?
   /// Why the database cannot be opened or written, while that lasts.
   public internal(set) var fault: StoreError?
+  /// Who holds the database, when accepted messages have waited for it for a second or more.
+  public internal(set) var holders: [LockHolder] = []
+
+  /// A status in which nothing has happened.
+  public init() {}
 }

@@ -73,9 +73,10 @@ extension SQLiteSessionStore {
         continue
       }
       try take(.session(session))
-      var place: SessionReader.Place? = .start
+      var place: MessagePlace? = .start
       while let from = place {
-        let piece = try await file.read { db in try SessionReader.messages(key, after: from, limit: 500, db) }
+        let wanted = TranscriptPage(.after(from), limit: 500, states: Set(MessageState.allCases))
+        let piece = try await file.read { db in try SessionReader.messages(key, wanted, db) }
         for message in piece.messages { try take(.message(message)) }
         faults += piece.faults
         place = piece.next

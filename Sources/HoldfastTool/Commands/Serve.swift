@@ -21,6 +21,9 @@ struct Serve: AsyncParsableCommand {
       It prints “holdfast listening on http://HOST:PORT” once it accepts. SIGTERM
       or Ctrl-C lets running streams finish, writes what is left, and ends it.
 
+      It indexes the home's sessions for search in the background, unless another
+      process does.
+
       Once a day it makes a compressed backup of every database beside its writers,
       into <home>/backups, and keeps seven; `backup:` in config.yaml says otherwise.
       """)
@@ -62,18 +65,21 @@ struct Serve: AsyncParsableCommand {
     let logger = Logger(label: "holdfast")
     let isJSON = common.json
     let backups = configuration.backup.map { ScheduledBackups(plan: $0, home: home.path, logger: logger) }
+    let sessions = ServedSessions(home: home.path, logger: logger)
     let gateway = Gateway(
-      configuration: configuration, ledger: ledger, lock: lock, backups: backups?.progress, logger: logger
+      configuration: configuration, ledger: ledger, lock: lock, sessions: sessions,
+      backups: backups?.progress, logger: logger
     ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
       let url = "http://\(literal):\(port)"
       // Whoever started it may not read this; the daemon serves all the same.
       _ = Console.tryPrint(isJSON ? #"{"listening":"\#(url)"}"# : "holdfast listening on \(url)")
     }
-    // Stopped in the reverse order: first the gateway, then the ledger it writes to.
+    // Stopped in the reverse order: first the gateway, then the stores it writes to.
     var group = ServiceGroupConfiguration(
       services: [
         .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
+        .init(service: sessions, successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
       ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? []),
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import HoldfastGateway
+import HoldfastSessions
 import HoldfastUsage
 
 /// `holdfast status`: the daemon, the files, what waits.
@@ -37,12 +38,36 @@ struct Status: AsyncParsableCommand {
           message: "The daemon (pid \(daemon.pid)) does not answer on its port."))
       return report
     }
-    guard home.hasSpooledFiles else { return StatusReport(home: home.path, daemon: nil, ledger: nil) }
+    let sessions = try await sessions(home)
+    guard home.hasSpooledFiles(of: "usage") else {
+      return StatusReport(home: home.path, daemon: nil, ledger: nil, sessions: sessions)
+    }
     let ledger = try await SQLiteUsageLedger.open(home: home.path)
     try? await ledger.flush(within: .seconds(2))
     let status = await ledger.status()
     await ledger.close(within: .seconds(1))
-    return StatusReport(home: home.path, daemon: nil, ledger: status)
+    return StatusReport(home: home.path, daemon: nil, ledger: status, sessions: sessions)
+  }
+
+  /// What the sessions' files tell; nil when there are none.
+  private static func sessions(_ home: Home) async throws -> ServedSessions.Status? {
+    guard Home.exists(home.path + "/sessions.db") || home.hasSpooledFiles(of: "sessions") else { return nil }
+    let store = try await SQLiteSessionStore.open(home: home.path)
+    var status = ServedSessions.Status()
+    try? await store.flush(within: .seconds(2))
+    status.store = await store.status()
+    // Asking would make an index that is not there.
+    if Home.exists(home.path + "/search.db") {
+      let search = store.makeSearch()
+      do {
+        status.lag = try await search.lag()
+      } catch {
+        status.searchFault = "\(error)"
+      }
+      await search.close()
+    }
+    await store.close()
+    return status
   }
 
   private static func text(_ report: StatusReport) -> String {
@@ -64,6 +89,10 @@ struct Status: AsyncParsableCommand {
     lines.append(
       "spool    \(Amount.count(report.spool.depth)) waiting\(oldest), \(Amount.count(report.spool.refused)) refused"
     )
+    if let lag = report.search.lag {
+      let who = report.search.indexing == true ? ", indexed by the daemon" : ""
+      lines.append("search   \(Amount.count(lag)) messages behind\(who)")
+    }
     for store in report.stores {
       lines.append(
         "\(store.name.padded(to: 8)) \(Amount.bytes(store.bytes)) + \(Amount.bytes(store.walBytes)) WAL  "

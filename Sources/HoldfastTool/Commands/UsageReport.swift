@@ -66,7 +66,7 @@ struct UsageReport: AsyncParsableCommand {
     // A home nobody has used yet is left as it is.
     guard home.exists else { return [] }
     // A daemon lands what is spooled; without one, what a killed process left is landed here first.
-    let lands = home.hasSpooledFiles && DaemonLock.holder(home: home.path) == nil
+    let lands = home.hasSpooledFiles(of: "usage") && DaemonLock.holder(home: home.path) == nil
     let ledger = try await SQLiteUsageLedger.open(home: home.path, for: lands ? .accepting : .reporting)
     if lands {
       do {

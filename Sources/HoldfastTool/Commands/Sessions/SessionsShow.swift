@@ -27,33 +27,28 @@ struct SessionsShow: AsyncParsableCommand {
 
   @OptionGroup var common: CommonOptions
 
-  private struct Shown: Encodable {
-    var session: SessionRecord
-    var messages: [MessageRecord]
-  }
-
-  private struct Node: Encodable {
-    var session: SessionRecord
-    var children: [Node]
-
-    /// The lines of a tree, one a session.
-    func lines(depth: Int = 0) -> [String] {
-      let failed = session.failed ? ", failed" : ""
-      let line = """
-        \(String(repeating: "  ", count: depth))\(Console.printable(session.id))  \(session.edge.rawValue)\(failed), \
-        \(Amount.count(session.messages)) messages, own \(Amount.money(microdollars: session.own.costMicrodollars)), \
-        in all \(Amount.money(microdollars: session.costMicrodollars))
-        """
-      return [line] + children.flatMap { $0.lines(depth: depth + 1) }
-    }
+  /// The lines of a tree, one a session.
+  private static func lines(_ tree: SessionTree, depth: Int = 0) -> [String] {
+    let session = tree.session
+    let failed = session.failed ? ", failed" : ""
+    let line = """
+      \(String(repeating: "  ", count: depth))\(Console.printable(session.id))  \(session.edge.rawValue)\(failed), \
+      \(Amount.count(session.messages)) messages, own \(Amount.money(microdollars: session.own.costMicrodollars)), \
+      in all \(Amount.money(microdollars: session.costMicrodollars))
+      """
+    return [line] + tree.children.flatMap { lines($0, depth: depth + 1) }
   }
 
   func run() async throws {
     if tree {
       let top = try await common.withSessions(making: false) { store in
-        try await Self.node(try await store.session(session), in: store)
+        try await store.tree(of: session, limit: 10_000)
       }
-      Console.print(common.json ? try JSONLine.text(top) : top.lines().joined(separator: "\n"))
+      for fault in top.unreadable ?? [] {
+        Console.printError("The session \(fault.row) was left out: \(fault.reason)")
+      }
+      if top.truncated == true { Console.printError("There are more below these.") }
+      Console.print(common.json ? try JSONLine.text(top) : Self.lines(top).joined(separator: "\n"))
       return
     }
     let states: Set<MessageState> = all ? Set(MessageState.allCases) : [.live]
@@ -64,25 +59,10 @@ struct SessionsShow: AsyncParsableCommand {
       Console.printError("The message \(fault.row) was left out: \(fault.reason)")
     }
     if common.json {
-      Console.print(
-        try JSONLine.text(Shown(session: transcript.session, messages: transcript.messages)))
+      Console.print(try JSONLine.text(transcript))
     } else {
       Console.print(Self.text(transcript))
     }
-  }
-
-  /// - Parameter above: the ids on the way down: the file may have been written by others, in a ring too.
-  private static func node(
-    _ session: SessionRecord, below above: Set<String> = [], in store: SQLiteSessionStore
-  ) async throws -> Node {
-    var filter = SessionFilter()
-    filter.parent = session.id
-    var children: [Node] = []
-    let path = above.union([session.id])
-    for child in try await store.list(filter).sessions.reversed() where !path.contains(child.id) {
-      children.append(try await node(child, below: path, in: store))
-    }
-    return Node(session: session, children: children)
   }
 
   private static func text(_ transcript: SessionTranscript) -> String {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import HoldfastEngine
 import Synchronization
 
 /// Waiting that ends by itself.
-enum Deadline {
+package enum Deadline {
   /// Waits for `body`, at most for `duration`; the body then goes on unattended.
   ///
-  /// - Throws: what `body` throws, or `StoreError` `deadline`.
-  static func wait(
-    _ duration: Duration, for what: String, _ body: @escaping @Sendable () async throws -> Void
-  ) async throws {
-    let waiter = Waiter()
-    try await withCheckedThrowingContinuation { continuation in
+  /// - Parameter what: what did not happen in time, as in `usage.db was not open`.
+  /// - Throws: what `body` throws, or ``StoreError`` `deadline`.
+  package static func wait<Value: Sendable>(
+    _ duration: Duration, for what: String, _ body: @escaping @Sendable () async throws -> Value
+  ) async throws -> Value {
+    let waiter = Waiter<Value>()
+    return try await withCheckedThrowingContinuation { continuation in
       waiter.hold(continuation)
       let timer = Task {
         try await Task.sleep(for: duration)
@@ -21,8 +21,7 @@ enum Deadline {
       }
       Task {
         do {
-          try await body()
-          waiter.end(.success(()))
+          waiter.end(.success(try await body()))
         } catch {
           waiter.end(.failure(error))
         }
@@ -32,14 +31,14 @@ enum Deadline {
   }
 
   /// A continuation that is resumed once.
-  private final class Waiter: Sendable {
-    private let continuation = Mutex<CheckedContinuation<Void, any Error>?>(nil)
+  private final class Waiter<Value: Sendable>: Sendable {
+    private let continuation = Mutex<CheckedContinuation<Value, any Error>?>(nil)
 
-    func hold(_ continuation: CheckedContinuation<Void, any Error>) {
+    func hold(_ continuation: CheckedContinuation<Value, any Error>) {
       self.continuation.withLock { $0 = continuation }
     }
 
-    func end(_ result: Result<Void, any Error>) {
+    func end(_ result: Result<Value, any Error>) {
       let held = continuation.withLock { held in
         defer { held = nil }
         return held

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastEngine
+import HoldfastSessions
+import HoldfastUsage
+
+/// What wants attention, told from what the parts say of themselves.
+extension StatusReport {
+  static func findings(_ backups: BackupProgress.Snapshot) -> [Finding] {
+    var findings: [Finding] = []
+    if let failure = backups.failure {
+      findings.append(
+        Finding(
+          code: "backup-failed", severity: "warning", message: "The last scheduled backup failed: \(failure)")
+      )
+    }
+    if backups.isOverdue {
+      let last = backups.lastSuccess.map { "the last one is of \($0)" } ?? "there is none"
+      findings.append(
+        Finding(
+          code: "backup-overdue", severity: "warning",
+          message: "A backup is overdue (\(last)): make one with `holdfast backup` and look at what keeps it."
+        ))
+    }
+    return findings
+  }
+
+  static func findings(_ ledger: UsageLedgerStatus) -> [Finding] {
+    findings(
+      of: "usage", rows: "rows", spool: ledger.spool, file: ledger.file, fault: ledger.fault,
+      holders: ledger.holders)
+  }
+
+  static func findings(_ sessions: ServedSessions.Status) -> [Finding] {
+    var findings: [Finding] = []
+    if let fault = sessions.fault {
+      findings.append(
+        Finding(
+          code: "sessions-closed", severity: "warning",
+          message: "The sessions cannot be opened, which is tried again: \(fault)"))
+    }
+    if let store = sessions.store {
+      findings += Self.findings(
+        of: "sessions", rows: "messages", spool: store.spool, file: store.file, fault: store.fault,
+        holders: store.holders)
+    }
+    if let fault = sessions.searchFault, sessions.store?.fault == nil {
+      findings.append(
+        Finding(
+          code: "search-unavailable", severity: "warning",
+          message:
+            "The search index cannot be used now, so a search looks through the newest messages: \(fault)"
+        ))
+    }
+    return findings
+  }
+
+  /// What a store says of itself that wants attention.
+  ///
+  /// - Parameters:
+  ///   - name: the store's short name, as in `usage`.
+  ///   - rows: what it keeps, in the plural.
+  private static func findings(
+    of name: String, rows: String, spool: SpoolStatus?, file: StateFileStatus?, fault: StoreError?,
+    holders: [LockHolder]
+  ) -> [Finding] {
+    let title = rows.prefix(1).uppercased() + rows.dropFirst()
+    // The ledger's findings had their names before there was another store.
+    let prefix = name == "usage" ? "" : name + "-"
+    var findings: [Finding] = []
+    if let spool, let refusal = spool.lastRefusal {
+      findings.append(
+        spool.refused > 0
+          ? Finding(
+            code: prefix + "spool-refusing", severity: "error",
+            message: "\(title) are being lost: \(refusal.message)")
+          : Finding(
+            code: prefix + "spool-filling", severity: "warning",
+            message: "The spool of \(rows) cannot grow: \(refusal.message)"))
+    }
+    if let damage = file?.damage {
+      findings.append(
+        Finding(
+          code: name + "-damaged", severity: "error",
+          message: """
+            \(name).db is damaged (\(damage.message), code \(damage.code), since \(damage.since)), so \(rows) wait in \
+            the spool and nothing is written to it: stop the daemon and run `holdfast doctor` on it.
+            """))
+    } else if let fault {
+      findings.append(
+        Finding(
+          code: "\(name)-\(fault.code)", severity: "warning", message: "\(title) wait in the spool: \(fault)")
+      )
+    }
+    if !holders.isEmpty {
+      let names = holders.map(\.description).joined(separator: "; ")
+      findings.append(
+        Finding(
+          code: name + "-held", severity: "warning",
+          message: "\(title) wait in the spool while another program holds \(name).db: \(names)."))
+    }
+    if let spool, spool.damaged > 0 {
+      findings.append(
+        Finding(
+          code: prefix + "spool-damaged", severity: "warning",
+          message:
+            "\(spool.damaged) damaged stretches in the spool were skipped; the \(rows) in them are lost."))
+    }
+    if let spool, spool.rejected > 0 {
+      findings.append(
+        Finding(
+          code: rows + "-set-aside", severity: "warning",
+          message: """
+            \(spool.rejected) \(rows) could not be stored and stand in holdfast_spool_rejected of \(name).db.
+            """))
+    }
+    return findings
+  }
+}
