@@ -23,7 +23,7 @@ extension DrainLoop {
     self.closing = merged
   }
 
-  mutating func answerFlushes(cancelled: Set<UInt64>) {
+  mutating func answerFlushes() {
     if flushes.isEmpty { return }
     let settled = core.side.withLock { $0.settled }
     let now = clock.now

@@ -14,6 +14,8 @@ struct DrainLoop {
   var sources: [DrainSource] = []
   var flight: Flight?
   var flushes: [SpoolCore.Flush] = []
+  /// The cancelled flushes that were answered; one that is cancelled later wakes this thread.
+  var cancelled: Set<UInt64> = []
   /// Somebody has begun to wait since the last attempt.
   var hasNewWaiter = false
   var closing: SpoolCore.Closing?
@@ -87,7 +89,8 @@ struct DrainLoop {
       }
       flushes += mail.flushes
       if !mail.flushes.isEmpty || mail.closing != nil { hasNewWaiter = true }
-      answerFlushes(cancelled: mail.cancelled)
+      cancelled = mail.cancelled
+      answerFlushes()
       publish()
       if let closing, isDone || isSinkClosed || clock.now >= closing.deadline { return finish() }
       decide()
@@ -127,10 +130,9 @@ struct DrainLoop {
       if missed { return }
     }
     let times = [until, nextAdoption, nextLook, nextSpare, closing?.deadline] + flushes.map(\.deadline)
-    let cancelledKnown = core.mail.withLock { $0.cancelled }
-    let isNews = { (mail: inout SpoolCore.Mail) -> Bool? in
+    let isNews = { [cancelled] (mail: inout SpoolCore.Mail) -> Bool? in
       var mail = mail
-      mail.cancelled.subtract(cancelledKnown)
+      mail.cancelled.subtract(cancelled)
       return mail.isEmpty ? nil : true
     }
     if let first = times.compactMap(\.self).min() {

@@ -327,6 +327,27 @@ private final class FaultySink: SpoolSink {
     await spool.close()
   }
 
+  /// A cancellation that comes while the drain looks around was once taken for one it had answered.
+  @Test func everyFlushThatIsCancelledEnds() async throws {
+    let gate = Gate()
+    let spool = try Spool.open(configuration())
+    spool.startDraining(sink: GatedSink(file, gate), apply: insertNumbers)
+    try spool.append(100)
+    let ended = Monitor(0)
+    for round in 1...500 {
+      let waiting = Task {
+        await #expect { try await spool.flush() } throws: { ($0 as? StoreError)?.code == .cancelled }
+        ended.withLock { $0 += 1 }
+      }
+      for _ in 0..<round % 8 { await Task.yield() }
+      waiting.cancel()
+      // By itself: the next would wake the drain for this one too.
+      try #require(await eventually { ended.withLock { $0 } == round })
+    }
+    gate.open()
+    await spool.close()
+  }
+
   @Test func aCloseThatMayNotWaitLeavesTheRecordsForTheNext() async throws {
     let gate = Gate()
     let spool = try Spool.open(configuration())
