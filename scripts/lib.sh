@@ -134,3 +134,12 @@ make_venv() {
     --requirement Tests/BlackBox/requirements.txt
   printf '%s\n' "$want" >"$stamp"
 }
+
+# run_swift_tests RESULTS BINARIES [ARGUMENT…]: what was built, each suite by itself; arguments go to swift_tests.py.
+run_swift_tests() {
+  local results="$1" bundle="$2/holdfastPackageTests.xctest"
+  shift 2
+  rm -rf "$results"
+  # A crashed Swift program spends seconds in the backtracer, and tests crash programs on purpose.
+  SWIFT_BACKTRACE=enable=no python3 scripts/swift_tests.py "$@" "$bundle" "$results" </dev/null
+}

@@ -36,14 +36,15 @@ swift build -c release --product HoldfastTestPeer
 fuzz_peer="$(swift build -c release --show-bin-path)/HoldfastTestPeer"
 fuzz_place="$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")")"
 trap 'rm -rf "$fuzz_place"' EXIT
-HOLDFAST_SOAK=1 SWIFT_BACKTRACE=enable=no HOLDFAST_FUZZ_PEER="$fuzz_peer" HOLDFAST_FUZZ_PLACE="$fuzz_place" \
-  swift test --skip-build --filter 'FairnessTests|TortureTests|ClosingRace|DoctorFuzz' \
-  --event-stream-output-path "$results/swift.jsonl" </dev/null || swift_status=$?
+# One after the other: fairness is measured.
+HOLDFAST_SOAK=1 HOLDFAST_FUZZ_PEER="$fuzz_peer" HOLDFAST_FUZZ_PLACE="$fuzz_place" \
+  run_swift_tests "$results/swift" "$(swift build --show-bin-path)" --lanes 1 --hours 3 \
+  --filter 'FairnessTests|TortureTests|ClosingRace|DoctorFuzz' || swift_status=$?
 
 status=0
 HOLDFAST_BIN="$HOLDFAST_BIN" .venv/bin/python -m pytest Tests/BlackBox -m soak \
   --junit-xml "$results/blackbox.xml" "$@" </dev/null || status=$?
-python3 scripts/tally.py swift "$swift_status" "$results/swift.jsonl" blackbox "$status" "$results/blackbox.xml" ||
+python3 scripts/tally.py swift "$swift_status" "$results/swift" blackbox "$status" "$results/blackbox.xml" ||
   status=$?
 [ "$torture_status" -eq 0 ] || die "$torture_status" "the torture run broke a promise, see above."
 [ "$backup_status" -eq 0 ] || die "$backup_status" "writers waited for the backup, or it broke a promise, see above."

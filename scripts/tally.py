@@ -4,9 +4,9 @@
 
 usage: tally.py (NAME EXIT-STATUS RESULTS)…
 
-RESULTS is Swift Testing's event stream (`.jsonl`) or a JUnit file (`.xml`). A suite that crashed, ran
-nothing, left no results, or ended with a status its results do not explain counts as one failure more:
-silence is not success.
+RESULTS is Swift Testing's event stream (`.jsonl`), a directory of them, one a process, or a JUnit file
+(`.xml`). A process that crashed, a suite that ran nothing, left no results, or ended with a status its
+results do not explain counts as one failure more: silence is not success.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def read_suite(name: str, status: int, path: Path) -> Suite:
         suite.failures.append(f"no results (exit status {status})")
         return suite
     try:
-        (read_junit if path.suffix == ".xml" else read_event_stream)(path, suite)
+        for part in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
+            (read_junit if part.suffix == ".xml" else read_event_stream)(part, suite)
     except (ElementTree.ParseError, KeyError) as error:
         suite.failures.append(f"unreadable results: {error}")
     if suite.passed == 0 and not suite.failures:

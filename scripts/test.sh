@@ -15,21 +15,12 @@ mkdir -p "$results"
 
 # A failing suite must not keep the next from running: each leaves its exit status for the tally.
 swift_status=0
-long_status=0
 python_status=0
-# These compute for minutes without a pause on the two threads that all tests of a small machine share: beside
-# them, tests that wait for something wait too long. So they come by themselves.
-long='SalvageTrials|DoctorFuzzTests|SearchQueryTests'
 
 say "building everything, tests included"
 if swift build --build-tests; then
   say "Swift tests"
-  # A crashed Swift program spends seconds in the backtracer, and tests crash programs on purpose.
-  export SWIFT_BACKTRACE=enable=no
-  swift test --skip-build --skip "$long" \
-    --event-stream-output-path "$results/swift.jsonl" </dev/null || swift_status=$?
-  swift test --skip-build --filter "$long" \
-    --event-stream-output-path "$results/long.jsonl" </dev/null || long_status=$?
+  run_swift_tests "$results/swift" "$(swift build --show-bin-path)" || swift_status=$?
 
   say "black-box tests"
   HOLDFAST_BIN="${HOLDFAST_BIN:-$(swift build --show-bin-path)/holdfast}" \
@@ -37,11 +28,9 @@ if swift build --build-tests; then
     </dev/null || python_status=$?
 else
   swift_status=$?
-  long_status=$swift_status
   python_status=$swift_status
 fi
 
 exec python3 scripts/tally.py \
-  swift "$swift_status" "$results/swift.jsonl" \
-  long "$long_status" "$results/long.jsonl" \
+  swift "$swift_status" "$results/swift" \
   blackbox "$python_status" "$results/blackbox.xml"

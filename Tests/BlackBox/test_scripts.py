@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tally of `make test` and the catalogue of `make catalogue` must not call a failure a success."""
+"""What runs and sums up tests, and the catalogue of `make catalogue`, must not call a failure a success."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,59 @@ def test_a_crash_is_a_failure_and_names_what_ran(tmp_path: Path) -> None:
     code, lines = tally("swift", 132, path)
     assert (code, lines[-1]) == (1, "1 passed, 1 failed")
     assert any("Suite/b()" in line for line in lines)
+
+
+def test_a_directory_of_streams_is_one_suite_and_each_must_have_ended(tmp_path: Path) -> None:
+    results = tmp_path / "swift"
+    results.mkdir()
+    stream(results / "a.jsonl", *PASSING)
+    assert tally("swift", 0, results)[1][-1] == "2 passed, 0 failed"
+    stream(results / "b.jsonl", *PASSING[:3], ended=False)
+    code, lines = tally("swift", 1, results)
+    assert (code, lines[-1]) == (1, "3 passed, 1 failed")
+    assert any("Suite/b()" in line for line in lines)
+
+
+BUNDLE = """\
+#!/usr/bin/env python3
+import json, os, re, sys
+tests = ["T.A/one()", "T.A/two(_:)", "T.B/three()", "U.free()"]
+if "--list-tests" in sys.argv:
+    print(*tests, sep="\\n")
+    sys.exit()
+pattern = sys.argv[sys.argv.index("--filter") + 1]
+ran = [test for test in tests if re.search(pattern, test + "/file.swift:1:2")]
+print("ran", *ran)
+with open(sys.argv[sys.argv.index("--event-stream-output-path") + 1], "w") as stream:
+    for test in ran:
+        stream.write(json.dumps({"kind": "test", "payload": {"kind": "function", "id": test + "/f"}}) + "\\n")
+        event = {"kind": "testEnded", "testID": test + "/f"}
+        stream.write(json.dumps({"kind": "event", "payload": event}) + "\\n")
+    stream.write(json.dumps({"kind": "event", "payload": {"kind": "runEnded"}}) + "\\n")
+if os.environ.get("FAILING") in pattern.replace("\\\\", ""):
+    sys.exit(66)
+"""
+
+
+@pytest.mark.parametrize("failing", ["none", "T.B"])
+def test_each_suite_runs_by_itself_and_a_bad_exit_fails_the_run(tmp_path: Path, failing: str) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.write_text(BUNDLE)
+    bundle.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts/swift_tests.py", "--skip", "two", bundle, tmp_path / "results"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "FAILING": failing},
+    )
+    assert done.returncode == (0 if failing == "none" else 1), done.stderr
+    assert ("FAILED: T.B" in done.stdout) == (failing == "T.B")
+    logs = {path.stem: path.read_text().strip() for path in (tmp_path / "results").glob("*.log")}
+    assert logs == {"T.A": "ran T.A/one()", "T.B": "ran T.B/three()", "U": "ran U.free()"}
+    assert tally("swift", done.returncode, tmp_path / "results")[1][-1] == (
+        "3 passed, 0 failed" if failing == "none" else "3 passed, 1 failed"
+    )
 
 
 @pytest.mark.parametrize(
