@@ -69,7 +69,11 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "HoldfastSessions",
-      dependencies: ["HoldfastEngine", grdb, logging],
+      dependencies: [
+        "HoldfastEngine", grdb, logging,
+        // Uids of transcripts' lines that have none.
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: house),
     .target(
       name: "HoldfastGateway",

@@ -14,7 +14,7 @@ import CHoldfast
 ///
 /// The cooperative pool has one thread per core and an event loop has one in all; a lock wait on either
 /// stalls everything else (row A07).
-enum BlockingThread {
+package enum BlockingThread {
   /// Starts a detached thread that runs `body` to its end.
   static func start(named name: String, _ body: @escaping @Sendable () -> Void) {
     let box = unsafe Unmanaged.passRetained(Box(name: name, body: body)).toOpaque()
@@ -33,7 +33,7 @@ enum BlockingThread {
   /// Runs `body` on a thread made for it and returns what it returned.
   ///
   /// For rare calls (opening, closing); frequent ones have threads that stay.
-  static func run<Result: Sendable>(
+  package static func run<Result: Sendable>(
     named name: String, _ body: @escaping @Sendable () throws -> Result
   ) async throws -> Result {
     try await withCheckedThrowingContinuation { continuation in

@@ -4,19 +4,19 @@
 ///
 /// A slice should hold the file for about 10 ms, and never near 50 ms; the share of time it holds it stays at
 /// a fifth (row A11).
-struct SlicePacer {
+package struct SlicePacer {
   static let target = Duration.milliseconds(10)
   static let restFactor = 4
 
   /// How many units the next slice is to do; at least one.
-  private(set) var units: Int
+  package private(set) var units: Int
 
-  init(units: Int) {
+  package init(units: Int) {
     self.units = max(1, units)
   }
 
   /// Takes in how long a slice held the file, and says how long to leave it to others.
-  mutating func held(_ time: Duration) -> Duration {
+  package mutating func held(_ time: Duration) -> Duration {
     if time > Self.target {
       units = max(1, Int(Double(units) * (Self.target / time)))
     } else if time < Self.target / 2 {

@@ -40,66 +40,6 @@ struct SessionsExport: AsyncParsableCommand {
   }
 }
 
-/// `holdfast sessions import`.
-struct SessionsImport: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "import",
-    abstract: "Take in sessions that were exported; doing it again changes nothing.",
-    discussion: """
-      Examples:
-        holdfast sessions import sessions.jsonl
-        zcat two.jsonl.gz | holdfast sessions import -
-      """)
-
-  @Argument(help: ArgumentHelp("The file, or - for standard input.", valueName: "file"))
-  var file: String
-
-  @OptionGroup var common: CommonOptions
-
-  private struct Imported: Encodable {
-    var sessions = 0
-    var messages = 0
-    var refused = 0
-  }
-
-  func run() async throws {
-    let input = try LineReader(file, maximumBytes: 64 << 20)
-    let imported = try await common.withSessions(making: true) { store in
-      try await Self.read(input, into: store)
-    }
-    Console.print(
-      common.json
-        ? try JSONLine.text(imported)
-        : """
-        \(Amount.count(imported.sessions)) sessions and \(Amount.count(imported.messages)) messages were new, \
-        \(Amount.count(imported.refused)) lines refused
-        """)
-    if imported.refused > 0 { Process.leave(ExitStatus.dataError) }
-  }
-
-  private static func read(_ input: LineReader, into store: SQLiteSessionStore) async throws -> Imported {
-    var imported = Imported()
-    var session: String?
-    while true {
-      let items = try await Process.onThread { try JSONInput.read(input, as: SessionTransferLine.self) }
-      guard !items.isEmpty else { return imported }
-      var lines: [SessionTransferLine] = []
-      for item in items {
-        switch item.value {
-        case .success(let line): lines.append(line)
-        case .failure(let error):
-          imported.refused += 1
-          Console.printError("line \(item.line): \(error.message)")
-        }
-      }
-      let taken = try await store.take(lines, into: session)
-      imported.sessions += taken.sessions
-      imported.messages += taken.messages
-      session = taken.last
-    }
-  }
-}
-
 /// `holdfast sessions prune`.
 struct SessionsPrune: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
