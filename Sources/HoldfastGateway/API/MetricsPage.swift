@@ -99,9 +99,32 @@ enum MetricsPage {
         gauge(
           "holdfast_search_lag", "Messages and changes the search index has not followed yet.", Double(lag))
       }
+      if let capture = sessions.capture { add(capture) }
       gauge(
         "holdfast_search_indexing", "1 when this process is the one that indexes.", sessions.isIndexer ? 1 : 0
       )
+    }
+
+    private mutating func add(_ capture: CaptureCounts.Snapshot) {
+      counter(
+        "holdfast_capture_turns_total", "Requests whose new messages were taken into their session.",
+        Double(capture.turns))
+      counter(
+        "holdfast_capture_messages_total", "Messages taken into sessions.", Double(capture.messages))
+      counter(
+        "holdfast_capture_edits_total",
+        "Old messages told in other words, which a session keeps as they were.",
+        Double(capture.edits))
+      family(
+        "holdfast_capture_skipped_total", "counter",
+        "Requests or answers that are not in their session as a whole, by reason.")
+      for reason in CaptureCounts.Reason.allCases {
+        sample(
+          "holdfast_capture_skipped_total", [("reason", reason.rawValue)],
+          Double(capture.skipped[reason] ?? 0))
+      }
+      gauge("holdfast_capture_bytes", "Bytes of requests and answers held.", Double(capture.bytes))
+      gauge("holdfast_capture_waiting", "Requests that wait to be taken.", Double(capture.waiting))
     }
 
     /// Times and sizes are left out until there is one; an alert on their absence is one on no backup.

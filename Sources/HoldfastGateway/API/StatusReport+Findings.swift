@@ -44,6 +44,13 @@ extension StatusReport {
         of: "sessions", rows: "messages", spool: store.spool, file: store.file, fault: store.fault,
         holders: store.holders)
     }
+    // Told for a while; the counts tell it for good.
+    if let skip = sessions.capture?.lastSkip, UnixTime.now().milliseconds - skip.at.milliseconds < 600_000 {
+      findings.append(
+        Finding(
+          code: "capture-incomplete", severity: "warning",
+          message: "Not every request is in its session as a whole: \(skip.message)"))
+    }
     if let fault = sessions.searchFault, sessions.store?.fault == nil {
       findings.append(
         Finding(

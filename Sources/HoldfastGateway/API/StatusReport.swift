@@ -64,6 +64,18 @@ public struct StatusReport: Codable, Sendable {
     }
   }
 
+  /// What the daemon captures of conversations.
+  public struct Capture: Codable, Sendable, Hashable {
+    /// Requests whose new messages were taken into their session.
+    public var turns: UInt64
+    /// Messages taken.
+    public var messages: UInt64
+    /// Requests or answers that are not in their session as a whole, by reason.
+    public var skipped: [String: UInt64]
+    /// Requests that wait to be taken.
+    public var waiting: Int
+  }
+
   /// The backups the daemon makes by itself.
   public struct Backups: Codable, Sendable, Hashable {
     /// Where they go.
@@ -125,6 +137,8 @@ public struct StatusReport: Codable, Sendable {
   public var spool: Spool
   /// The search index.
   public var search: Search
+  /// What is captured; nil when nothing is.
+  public var capture: Capture?
   /// The daemon's own backups; nil when none runs or it makes none.
   public var backup: Backups?
   /// How well things are.
@@ -133,16 +147,17 @@ public struct StatusReport: Codable, Sendable {
   public var findings: [Finding]
 
   enum CodingKeys: String, CodingKey {
-    case daemon, stores, spool, search, backup, health, findings
+    case daemon, stores, spool, search, capture, backup, health, findings
   }
 
-  /// Writes `daemon` and `backup` as null where there is none.
+  /// Writes `daemon`, `capture` and `backup` as null where there is none.
   public func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: CodingKeys.self)
     try fields.encode(daemon, forKey: .daemon)
     try fields.encode(stores, forKey: .stores)
     try fields.encode(spool, forKey: .spool)
     try fields.encode(search, forKey: .search)
+    try fields.encode(capture, forKey: .capture)
     try fields.encode(backup, forKey: .backup)
     try fields.encode(health, forKey: .health)
     try fields.encode(findings, forKey: .findings)
@@ -171,6 +186,12 @@ extension StatusReport {
       depth: (ledger?.depth ?? 0) + (sessions?.store?.depth ?? 0),
       oldest: waiting.compactMap(\.self).min()?.description,
       refused: (ledger?.refused ?? 0) + (spooled?.refused ?? 0))
+    capture = (sessions?.capture).map { counts in
+      Capture(
+        turns: counts.turns, messages: counts.messages,
+        skipped: Dictionary(uniqueKeysWithValues: counts.skipped.map { ($0.key.rawValue, $0.value) }),
+        waiting: counts.waiting)
+    }
     let known = backups?.snapshot
     backup = known.map {
       Backups(

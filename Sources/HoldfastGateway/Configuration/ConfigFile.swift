@@ -14,6 +14,7 @@ struct ConfigFile {
   var anthropicProvider: String?
   var openAIProvider: String?
   var backup = Backup()
+  var capture: CapturePlan?
 
   static func read(_ text: String, environment: [String: String]) throws(GatewayError) -> ConfigFile {
     let root: Node?
@@ -56,8 +57,10 @@ struct ConfigFile {
           }
         }
       case "backup": file.backup = try backup(value)
+      case "capture": file.capture = try capture(value)
       default:
-        throw unknown(key, in: "the file", known: ["providers", "defaults", "auth", "server", "backup"])
+        throw unknown(
+          key, in: "the file", known: ["providers", "defaults", "auth", "server", "backup", "capture"])
       }
     }
     return file

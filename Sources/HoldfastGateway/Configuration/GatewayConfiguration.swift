@@ -28,6 +28,8 @@ public struct GatewayConfiguration: Sendable {
   public var drainTimeout: Duration = .seconds(30)
   /// The backups it makes by itself; nil for none.
   public var backup: BackupPlan?
+  /// Whose conversations are kept as sessions; nil for nobody's.
+  public var capture: CapturePlan?
   /// A file of certificate authorities to trust instead of the system's.
   public var certificateFile: String?
 
@@ -74,6 +76,7 @@ extension GatewayConfiguration {
       }
       configuration.prices = file.prices
       configuration.backup = file.backup.plan(home: home, userHome: environment["HOME"])
+      configuration.capture = file.capture
       configuration.token = file.token
       configuration.allowedHosts = file.allowedHosts
       configuration.allowedOrigins = file.allowedOrigins

@@ -26,6 +26,8 @@ final class UsageTap: ExchangeTap {
   private var isStreaming = false
   private var firstTokenAt: NIODeadline?
   private let start = NIODeadline.now()
+  /// The row, once the exchange has ended.
+  private(set) var row: UsageRow?
 
   /// Makes the tap of a request; nil for requests that make no row.
   ///
@@ -79,6 +81,7 @@ final class UsageTap: ExchangeTap {
     row.requestID = response.flatMap { $0.fields.first(.requestID) ?? $0.fields.first(.xRequestID) }
     row.take(usage())
     if row.serviceTier == nil { row.serviceTier = peek.serviceTier }
+    self.row = row
     sink.record(row, of: end)
   }
 

@@ -129,7 +129,10 @@ public final class Gateway: Service {
         allowedOrigins: Set(configuration.allowedOrigins),
         allowsAddresses: isWildcard, token: configuration.token),
       routes: routes,
-      makeTap: { head, route in UsageTap.make(for: head, route, sink: sink) })
+      makeTap: { [capture = sessions?.capture] head, route in
+        guard let usage = UsageTap.make(for: head, route, sink: sink) else { return nil }
+        return capture?.tap(usage, head, route) ?? usage
+      })
   }
 
   /// Loading the authorities takes tens of milliseconds, so it is done once, before the first connection.

@@ -2,20 +2,16 @@
 
 import HoldfastEngine
 public import HoldfastSessions
+public import HoldfastUsage
 public import Logging
 public import ServiceLifecycle
 
-/// The sessions of a daemon's home: the store, its search, and the indexing in the background.
+/// The sessions of a daemon's home: the store, its search and the indexing in the background, and what the gateway
+/// captures.
 ///
 /// A lock, a full disk or a failed start disables none of it for good: it goes on trying, and ``status()`` says so
-/// meanwhile. Nothing of the daemon waits for it.
+/// meanwhile. No request waits for it.
 public actor ServedSessions: Service {
-  /// What is open.
-  struct Opened: Sendable {
-    var store: any SessionStore
-    var search: MessageSearch
-  }
-
   /// How things are with the sessions, told without waiting for them for more than a moment.
   public struct Status: Sendable {
     /// The store; nil while it could not be opened.
@@ -28,37 +24,51 @@ public actor ServedSessions: Service {
     public var searchFault: String?
     /// Whether this process is the one that indexes.
     public var isIndexer = false
+    /// What was captured; nil when nothing is to be.
+    var capture: CaptureCounts.Snapshot?
 
     /// A status of which nothing is known.
     public init() {}
   }
 
-  private let open: @Sendable () async throws -> Opened
+  /// Captures requests and their answers; nil when nobody asked for it.
+  nonisolated let capture: SessionCapture?
+  private nonisolated let opened: OpenedSessions
+  private let open: @Sendable () async throws -> OpenedSessions.Stores
   private let logger: Logger
-  private var opened: Opened?
-  private var fault: StoreError?
   private var keeper: Task<Void, Never>?
   private var asking: Task<Int64?, any Error>?
-  private var isClosed = false
 
   /// The longest an answer waits for the store.
-  static let patience = Duration.seconds(10)
+  private static let patience = Duration.seconds(10)
   /// The longest a status waits for the index.
   private static let glance = Duration.seconds(1)
 
   /// The sessions of `home`; nothing is opened yet.
-  public init(home: String, logger: Logger) {
-    self.init(logger: logger) {
+  ///
+  /// - Parameters:
+  ///   - home: the home directory.
+  ///   - capture: whose conversations are kept as sessions; nil for nobody's.
+  ///   - rates: the prices of what is captured.
+  public init(home: String, capture: CapturePlan? = nil, rates: RateCardTable = .builtIn, logger: Logger) {
+    self.init(capture: capture, rates: rates, logger: logger) {
       let store = try await SQLiteSessionStore.open(home: home)
-      return Opened(store: store, search: store.makeSearch())
+      return OpenedSessions.Stores(store: store, search: store.makeSearch())
     }
   }
 
-  init(logger: Logger, open: @escaping @Sendable () async throws -> Opened) {
-    (self.logger, self.open) = (logger, open)
+  init(
+    capture plan: CapturePlan? = nil, rates: RateCardTable = .builtIn, logger: Logger,
+    open: @escaping @Sendable () async throws -> OpenedSessions.Stores
+  ) {
+    let opened = OpenedSessions()
+    (self.opened, self.open, self.logger) = (opened, open, logger)
+    capture = plan.map { plan in
+      SessionCapture(plan: plan, rates: rates, logger: logger) { try opened.stores().store }
+    }
   }
 
-  /// Opens the store, indexes until told to stop, then lands what waits and lets go of the files.
+  /// Opens the store, indexes and captures until told to stop, then lands what waits and lets go of the files.
   public func run() async throws {
     start()
     // Also over when the group is cancelled, after another service has failed.
@@ -68,8 +78,9 @@ public actor ServedSessions: Service {
 
   /// Begins to open the store, and tries again for as long as it takes; returns at once.
   func start() {
-    guard keeper == nil, !isClosed else { return }
+    guard keeper == nil else { return }
     keeper = Task {
+      await capture?.start()
       var pause = Duration.milliseconds(100)
       while !Task.isCancelled {
         if await openOnce() { return }
@@ -83,56 +94,51 @@ public actor ServedSessions: Service {
   private func openOnce() async -> Bool {
     do {
       let found = try await open()
-      guard !isClosed else {
+      guard opened.note(found) else {
         await Self.close(found)
         return true
       }
-      (opened, fault) = (found, nil)
       await found.search.startIndexing()
       return true
     } catch {
-      let new = error as? StoreError ?? StoreError(.cannotOpen, "\(error)", underlying: error)
-      if fault?.message != new.message {
-        logger.warning("the sessions cannot be opened; trying again", metadata: ["reason": "\(new)"])
+      let fault = error as? StoreError ?? StoreError(.cannotOpen, "\(error)", underlying: error)
+      if opened.note(fault) {
+        logger.warning("the sessions cannot be opened; trying again", metadata: ["reason": "\(fault)"])
       }
-      fault = new
       return false
     }
   }
 
-  /// Asks the store or its search, for ``patience`` at most.
+  /// Asks the store or its search, for a bounded time.
   ///
   /// - Throws: what `body` throws; `StoreError` when the store is not open or the time is over.
-  func ask<Value: Sendable>(
-    _ body: @escaping @Sendable (Opened) async throws -> Value
+  nonisolated func ask<Value: Sendable>(
+    _ body: @escaping @Sendable (OpenedSessions.Stores) async throws -> Value
   ) async throws -> Value {
-    guard let opened else {
-      throw fault
-        ?? StoreError(
-          isClosed ? .closed : .cannotOpen, "The sessions are \(isClosed ? "closed" : "being opened").")
-    }
+    let stores = try opened.stores()
     do {
       return try await Deadline.wait(Self.patience, for: "the session store did not answer") {
-        try await body(opened)
+        try await body(stores)
       }
     } catch let error as StoreError where error.code == .deadline {
       // While the file cannot be opened, that is the reason.
-      throw await opened.store.status().fault ?? error
+      throw await stores.store.status().fault ?? error
     }
   }
 
   /// How things are.
   public func status() async -> Status {
     var status = Status()
-    status.fault = fault?.description
-    guard let opened else { return status }
-    status.store = await opened.store.status()
-    status.isIndexer = await opened.search.isIndexer
+    status.fault = opened.fault?.description
+    status.capture = capture?.counts.snapshot
+    guard let stores = try? opened.stores() else { return status }
+    status.store = await stores.store.status()
+    status.isIndexer = await stores.search.isIndexer
     let running =
       asking
       ?? Task {
         defer { asking = nil }
-        return try await opened.search.lag()
+        return try await stores.search.lag()
       }
     asking = running
     do {
@@ -145,14 +151,13 @@ public actor ServedSessions: Service {
     return status
   }
 
-  /// Lands what it can and lets go of the files.
+  /// Captures what was relayed, lands what it can and lets go of the files.
   func close() async {
-    isClosed = true
     keeper?.cancel()
-    guard let opened else { return }
-    self.opened = nil
-    await Self.close(opened)
-    let status = await opened.store.status()
+    await capture?.finish(within: .seconds(5))
+    guard let stores = opened.close() else { return }
+    await Self.close(stores)
+    let status = await stores.store.status()
     if status.depth > 0 {
       logger.warning(
         "messages wait in the spool; they land when the home is next served",
@@ -163,9 +168,9 @@ public actor ServedSessions: Service {
     }
   }
 
-  private static func close(_ opened: Opened) async {
+  private static func close(_ stores: OpenedSessions.Stores) async {
     // Indexing may be waiting for a lock; it ends with the process.
-    try? await Deadline.wait(.seconds(3), for: "the search did not end") { await opened.search.close() }
-    await opened.store.close()
+    try? await Deadline.wait(.seconds(3), for: "the search did not end") { await stores.search.close() }
+    await stores.store.close()
   }
 }

@@ -43,8 +43,10 @@ public struct NewSession: Sendable, Hashable, Codable {
   public var id: String?
   /// The program it belongs to.
   public var source: String?
-  /// Its title, as a user gave it.
+  /// Its title.
   public var title: String?
+  /// Who gave the title; the user when nothing is said.
+  public var titleFrom: TitleSource?
   /// The model it runs on.
   public var model: String?
   /// The working directory.
@@ -63,6 +65,7 @@ public struct NewSession: Sendable, Hashable, Codable {
 
   enum CodingKeys: String, CodingKey {
     case id, source, title, model, cwd, parent, edge, metadata
+    case titleFrom = "title_from"
     case gitBranch = "git_branch"
   }
 }

@@ -9,6 +9,8 @@ enum MessageWriter {
   /// A message as the spool carries it.
   struct Accepted: Codable, Sendable {
     var session: String
+    /// What the session is made with; records of older versions have none.
+    var new: NewSession?
     var message: NewMessage
   }
 
@@ -68,6 +70,13 @@ enum MessageWriter {
   @Sendable static func land(_ db: Database, _ records: [SpoolRecord]) throws {
     for record in records {
       let accepted = try JSONDecoder().decode(Accepted.self, from: Data(record.payload))
+      if let new = accepted.new {
+        do {
+          _ = try SessionWriter.create(new, id: accepted.session, db)
+        } catch let error as SessionError where error.code != .unreadable {
+          // A parent it cannot have, by now: the message counts more, and the session stays where it is.
+        }
+      }
       _ = try append(accepted.message, to: SessionWriter.keyMaking(accepted.session, db), db)
     }
   }

@@ -64,6 +64,14 @@ public final class SQLiteSessionStore: SessionStore {
   /// Makes a session, or fills in what one that is there lacks.
   @discardableResult
   public func create(_ session: NewSession) async throws -> SessionAcknowledgement {
+    let (new, repaired) = Self.repaired(session)
+    let id = new.id ?? Self.mintedID()
+    let created = try await write { db in try SessionWriter.create(new, id: id, db) }
+    return SessionAcknowledgement(id: id, created: created, repaired: repaired.isEmpty ? nil : repaired)
+  }
+
+  /// The session with every text storable, and the fields that were repaired.
+  private static func repaired(_ session: NewSession) -> (NewSession, [String]) {
     var new = session
     var repaired: [String] = []
     func mend(_ name: String, _ field: WritableKeyPath<NewSession, String?>) {
@@ -80,9 +88,7 @@ public final class SQLiteSessionStore: SessionStore {
       new.metadata = metadata
       if changed { repaired.append("metadata") }
     }
-    let id = new.id ?? Self.mintedID()
-    let created = try await write { [new] db in try SessionWriter.create(new, id: id, db) }
-    return SessionAcknowledgement(id: id, created: created, repaired: repaired.isEmpty ? nil : repaired)
+    return (new, repaired)
   }
 
   /// Appends messages in one atomic, durable step.
@@ -101,12 +107,15 @@ public final class SQLiteSessionStore: SessionStore {
 
   /// Takes a message at memory speed, to land exactly once.
   @discardableResult
-  public func accept(_ message: NewMessage, for session: String) throws -> MessageAcknowledgement {
+  public func accept(
+    _ message: NewMessage, for session: String, making new: NewSession?
+  ) throws -> MessageAcknowledgement {
     let (prepared, repaired) = try MessageWriter.prepare(message)
     guard (1...256).contains(session.unicodeScalars.count), !session.utf8.contains(0) else {
       throw SessionError(.invalid, "A session's id has 1 to 256 characters and no NUL.")
     }
-    let record = try JSONEncoder().encode(MessageWriter.Accepted(session: session, message: prepared))
+    let record = try JSONEncoder().encode(
+      MessageWriter.Accepted(session: session, new: new.map { Self.repaired($0).0 }, message: prepared))
     do {
       try spool.append(Array(record))
     } catch {

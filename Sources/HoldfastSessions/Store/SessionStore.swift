@@ -21,9 +21,12 @@ public protocol SessionStore: Sendable {
   /// Takes a message at memory speed, to land exactly once when the store can be written; ``status()`` tells how
   /// many wait.
   ///
+  /// - Parameter new: what the session is to be made with, or to get where it lacks it, when the message lands.
   /// - Returns: what is known yet: the uid it will have unless that is another message's, and no `seq` (0).
   @discardableResult
-  func accept(_ message: NewMessage, for session: String) throws -> MessageAcknowledgement
+  func accept(
+    _ message: NewMessage, for session: String, making new: NewSession?
+  ) throws -> MessageAcknowledgement
 
   /// Waits until every message accepted before the call is in the store, or set aside with its reason.
   func flush(within: Duration?) async throws
@@ -82,6 +85,12 @@ extension SessionStore {
   public func append(_ message: NewMessage, to session: String) async throws -> MessageAcknowledgement {
     let all = try await append([message], to: session)
     return all[0]
+  }
+
+  /// Takes a message at memory speed, for a session of which nothing is said.
+  @discardableResult
+  public func accept(_ message: NewMessage, for session: String) throws -> MessageAcknowledgement {
+    try accept(message, for: session, making: nil)
   }
 
   /// The live messages of a session.

@@ -46,7 +46,9 @@ enum SessionWriter {
           git_branch = coalesce(git_branch, ?), metadata = coalesce(metadata, ?) WHERE key = ?
         """
     ).execute(arguments: [new.source, new.model, new.cwd, new.gitBranch, metadata, key])
-    if let title = new.title { try rename(key, to: title, from: .user, onlyIfUntitled: true, db) }
+    if let title = new.title {
+      try rename(key, to: title, from: new.titleFrom ?? .user, onlyIfUntitled: true, db)
+    }
     if let parent = new.parent {
       try link(key, to: keyMaking(parent, db), as: new.edge ?? .subagent, db)
     } else if let edge = new.edge, edge != .root {

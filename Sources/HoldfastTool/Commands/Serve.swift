@@ -65,7 +65,8 @@ struct Serve: AsyncParsableCommand {
     let logger = Logger(label: "holdfast")
     let isJSON = common.json
     let backups = configuration.backup.map { ScheduledBackups(plan: $0, home: home.path, logger: logger) }
-    let sessions = ServedSessions(home: home.path, logger: logger)
+    let sessions = ServedSessions(
+      home: home.path, capture: configuration.capture, rates: rates, logger: logger)
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions,
       backups: backups?.progress, logger: logger
