@@ -195,7 +195,7 @@ import Testing
   }
 
   /// Honest clients of every kind, at random: what they say is there once and in order; nothing is doubled.
-  @Test(arguments: 0..<200 as Range<UInt64>)
+  @Test(arguments: 0..<40 as Range<UInt64>)
   func anHonestClientsTranscriptIsWhatWasSaid(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     var session = Session()
@@ -224,7 +224,7 @@ import Testing
   }
 
   /// Whatever a client tells: what is there stays, uids are unique, and telling all of it changes nothing.
-  @Test(arguments: 0..<200 as Range<UInt64>)
+  @Test(arguments: 0..<40 as Range<UInt64>)
   func noHistoryTakesAnythingAway(seed: UInt64) {
     var random = SplitMix64(seed: seed &+ 1000)
     var session = Session()
