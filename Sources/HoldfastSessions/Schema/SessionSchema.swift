@@ -20,6 +20,10 @@ package enum SessionSchema {
       try db.execute(sql: sums)
       try db.execute(sql: changes)
     }
+    migrator.registerMigration("sessions 2") { db in
+      try db.execute(sql: "DROP TRIGGER message_summed")
+      try db.execute(sql: additions)
+    }
     return migrator
   }
 
@@ -142,6 +146,25 @@ package enum SessionSchema {
     WHEN NEW.failed <> OLD.failed AND NEW.edge = 'subagent'
     BEGIN
       UPDATE session SET failed_children = failed_children + NEW.failed - OLD.failed WHERE key = NEW.parent;
+    END;
+    """
+
+  /// A session that came from no other is summed in one statement: looking for its ancestors as `message_summed` of
+  /// the first version did costs as much as all the rest of an insertion.
+  private static let additions = """
+    CREATE TRIGGER message_added AFTER INSERT ON message
+    WHEN coalesce(\(measures.map { "NEW.\($0)" }.joined(separator: ", "))) IS NOT NULL
+    BEGIN
+      UPDATE session SET \(addition("own") { "coalesce(NEW.\($0), 0)" }),
+        \(addition("total") { "coalesce(NEW.\($0), 0)" })
+      WHERE key = NEW.session;
+    END;
+    CREATE TRIGGER message_added_above AFTER INSERT ON message
+    WHEN coalesce(\(measures.map { "NEW.\($0)" }.joined(separator: ", "))) IS NOT NULL
+      AND (SELECT parent FROM session WHERE key = NEW.session) IS NOT NULL
+    BEGIN
+      UPDATE session SET \(addition("total") { "coalesce(NEW.\($0), 0)" })
+      WHERE key IN (\(lineage(from: "NEW.session"))) AND key <> NEW.session;
     END;
     """
 
