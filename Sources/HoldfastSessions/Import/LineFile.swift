@@ -24,6 +24,7 @@ final class LineFile {
   static let maximumBytes = 64 << 20
 
   let path: String
+  private let maximum: Int
   /// The number of the line read last, from 1.
   private(set) var number = 0
   private let descriptor: Int32
@@ -34,8 +35,9 @@ final class LineFile {
   private var isAtEnd = false
 
   /// - Throws: ``StoreError`` `missing`, `permission` or `cannotOpen`.
-  init(_ path: String) throws(StoreError) {
+  init(_ path: String, maximumBytes: Int = LineFile.maximumBytes) throws(StoreError) {
     self.path = path
+    maximum = maximumBytes
     // A fifo would make the open wait, a terminal the read.
     descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw Self.error(path, errno) }
@@ -82,7 +84,7 @@ final class LineFile {
         searched = start
         return isTooLong ? .tooLong : .unfinished
       }
-      if buffer.count - start > Self.maximumBytes {
+      if buffer.count - start > maximum {
         isTooLong = true
         buffer.removeAll()
         (start, searched) = (0, 0)

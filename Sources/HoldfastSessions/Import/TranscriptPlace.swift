@@ -116,34 +116,41 @@ public struct TranscriptPlace: Sendable, Hashable {
     guard info.st_mode & S_IFMT == S_IFREG else { return info.st_mode & S_IFMT != S_IFDIR }
     guard let beginning = TextFile.beginning(path, most: 256 << 10) else { return info.st_size == 0 }
     guard !beginning.starts(with: databaseMark) else { return false }
-    var tape = JSONTape()
-    for line in beginning.split(separator: 0x0A, maxSplits: 50).prefix(50) {
-      tape.bytes = Array(line)
-      guard tape.scan(), tape.isObject, tape.members(0).count == 1 else { continue }
-      if tape.kind(tape.at("session")) == .object || tape.kind(tape.at("message")) == .object { return true }
+    let found = firstAnswer(in: beginning) { line -> Bool? in
+      guard line.members(0).count == 1 else { return nil }
+      return line.kind(line.at("session")) == .object || line.kind(line.at("message")) == .object ? true : nil
     }
-    return beginning.isEmpty
+    return found ?? beginning.isEmpty
   }
 
   /// Whose file it is by what is in it; nil when that cannot be told.
   static func format(of path: String) -> TranscriptFormat? {
     guard let beginning = TextFile.beginning(path, most: 256 << 10) else { return nil }
     if beginning.starts(with: databaseMark) { return format(ofDatabase: path) }
+    return firstAnswer(in: beginning) { line -> TranscriptFormat? in
+      let type = line.kind(line.at("type"))
+      if line.kind(line.at("payload")) == .object, type == .string { return .codex }
+      if line.kind(line.at("record_type")) == .string { return .codex }
+      if line.kind(line.at("sessionId")) == .string, type == .string { return .claudeCode }
+      if line.has(line.at("type"), "summary"), line.kind(line.at("leafUuid")) == .string {
+        return .claudeCode
+      }
+      if line.kind(line.at("uuid")) == .string, line.kind(line.at("message")) == .object {
+        return .claudeCode
+      }
+      return nil
+    }
+  }
+
+  /// The first answer that one of the first 50 lines gives.
+  private static func firstAnswer<Answer>(in beginning: [UInt8], _ ask: (JSONTape) -> Answer?) -> Answer? {
     var tape = JSONTape()
-    for line in beginning.split(separator: 0x0A, maxSplits: 50).prefix(50) {
-      tape.bytes = Array(line)
-      guard tape.scan(), tape.isObject else { continue }
-      if tape.kind(tape.at("payload")) == .object, tape.kind(tape.at("type")) == .string { return .codex }
-      if tape.kind(tape.at("record_type")) == .string { return .codex }
-      if tape.kind(tape.at("sessionId")) == .string, tape.kind(tape.at("type")) == .string {
-        return .claudeCode
-      }
-      if tape.has(tape.at("type"), "summary"), tape.kind(tape.at("leafUuid")) == .string {
-        return .claudeCode
-      }
-      if tape.kind(tape.at("uuid")) == .string, tape.kind(tape.at("message")) == .object {
-        return .claudeCode
-      }
+    var start = 0
+    for _ in 0..<50 where start < beginning.count {
+      let end = beginning[start...].firstIndex(of: 0x0A) ?? beginning.count
+      tape.bytes = Array(beginning[start..<end])
+      if tape.scan(), tape.isObject, let answer = ask(tape) { return answer }
+      start = end + 1
     }
     return nil
   }

@@ -83,11 +83,15 @@ extension JSONTape {
     case .yes: return .bool(true)
     case .no: return .bool(false)
     case .null: return .null
-    case .number: return Int64(raw(place)).map(JSONValue.integer) ?? number(place).map(JSONValue.number)
+    case .number:
+      let written = raw(place)
+      return (Int64(written) ?? Double(written).flatMap(Int64.init(exactly:))).map(JSONValue.integer)
+        ?? Double(written).map(JSONValue.number)
     case .array: return .array(elements(place).compactMap(value))
     case .object:
       var fields: [String: JSONValue] = [:]
-      for (name, place) in members(place) { fields[name] = value(place) }
+      // Of a name that comes twice the first counts, as it does for at(_:_:) and for decoders.
+      for (name, place) in members(place) where fields[name] == nil { fields[name] = value(place) }
       return .object(fields)
     }
   }

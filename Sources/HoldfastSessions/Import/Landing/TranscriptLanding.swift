@@ -23,6 +23,7 @@ struct TranscriptLanding {
   private var counts = TranscriptCounts()
   /// Keys of this transaction.
   private var keys: [String: Int64] = [:]
+  private var insertion: Statement?
 
   init(_ format: TranscriptFormat) { self.format = format }
 
@@ -170,18 +171,26 @@ struct TranscriptLanding {
     WHERE \(changed) AND ?3 IS NOT NULL AND (?7 IS NULL OR 1) AND ?10 IS NOT NULL
     """
 
+  /// Built without boxes: these are most of what a message costs beside SQLite itself.
   private static func arguments(_ key: Int64, _ message: TranscriptMessage) -> StatementArguments {
-    [
-      key, message.uid, message.role, message.content, message.isJSON ? "json" : "text", message.toolCalls,
-      message.toolCallID, message.model, message.finishReason, message.time, message.state.rawValue,
-      message.counts.input, message.counts.cacheRead, message.counts.cacheWrite, message.counts.output,
-      message.counts.cost,
+    let counts = message.counts
+    let values: [DatabaseValue] = [
+      key.databaseValue, message.uid.databaseValue, message.role.databaseValue, message.content.databaseValue,
+      (message.isJSON ? "json" : "text").databaseValue, message.toolCalls.databaseValue,
+      message.toolCallID.databaseValue, message.model.databaseValue, message.finishReason.databaseValue,
+      message.time.databaseValue, message.state.rawValue.databaseValue, counts.input.databaseValue,
+      counts.cacheRead.databaseValue, counts.cacheWrite.databaseValue, counts.output.databaseValue,
+      counts.cost.databaseValue,
     ]
+    return StatementArguments(values)
   }
 
   private mutating func land(_ message: TranscriptMessage, _ db: Database) throws {
     let arguments = Self.arguments(try key(of: message.session, db), message)
-    try db.cachedStatement(sql: Self.insertion).execute(arguments: arguments)
+    let insertion = try self.insertion ?? db.cachedStatement(sql: Self.insertion)
+    self.insertion = insertion
+    insertion.setUncheckedArguments(arguments)
+    try insertion.execute()
     if db.changesCount > 0 {
       counts.messages += 1
       return

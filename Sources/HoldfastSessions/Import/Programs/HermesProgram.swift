@@ -71,7 +71,7 @@ struct HermesProgram: ForeignProgram {
       if config.text(config.at("_reset_from")) == parent { return .continuation }
     }
     let reason = try Row.fetchOne(
-      db.cachedStatement(sql: "SELECT end_reason FROM sessions WHERE id = ?"), arguments: [parent])
+      db.cachedStatement(sql: "SELECT * FROM sessions WHERE id = ?"), arguments: [parent])
     switch reason.map({ ForeignRow($0).text("end_reason") }) ?? nil {
     case "branched": return .fork
     case "compression", "session_reset", "session_switch", "idle", "daily", "new_session":
