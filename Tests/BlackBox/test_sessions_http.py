@@ -110,6 +110,8 @@ def test_a_list_is_filtered(daemon: Daemon) -> None:
     assert ids(archived="all") == {"f-top", "f-child", "f-away"}
     assert ids(roots="true") == {"f-top"}
     assert ids(parent="f-top") == {"f-child"}
+    named = daemon.json("/api/sessions?id=f-child&id=f-away&id=nobody&archived=all")["sessions"]
+    assert {session["id"] for session in named} == {"f-child", "f-away"}
     # What means something to LIKE means itself.
     assert ids(text="100% OF_it") == ids(text="BIG-M") == {"f-top"}
     assert ids(text="1__%") == ids(text="'; --") == set()

@@ -17,6 +17,7 @@ enum SessionQuery {
     filter.limit = 100
     for (name, value) in parameters {
       switch name {
+      case "id": filter.ids = (filter.ids ?? []) + [value]
       case "source": filter.source = value
       case "parent": filter.parent = value
       case "text": filter.text = value
@@ -28,7 +29,7 @@ enum SessionQuery {
           throw Problem(message: "“\(value)” is no place in the list; give back what an answer had as next.")
         }
         filter.after = place
-      default: throw unknown(name, "source, parent, text, archived, roots, limit and after")
+      default: throw unknown(name, "id, source, parent, text, archived, roots, limit and after")
       }
     }
     return filter

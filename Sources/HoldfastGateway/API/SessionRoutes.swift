@@ -10,7 +10,7 @@ import Hummingbird
 ///
 /// | Path | Parameters | Answer |
 /// |---|---|---|
-/// | `/api/sessions` | `source`, `parent`, `text`, `archived`, `roots`, `limit`, `after` | `{sessions, next}` |
+/// | `/api/sessions` | `id`, `source`, `parent`, `text`, `archived`, `roots`, `limit`, `after` | `{sessions, next}` |
 /// | `/api/sessions/ID` | `after`, `before`, `from`, `states`, `limit` | `{session, messages, next?, previous?}` |
 /// | `/api/sessions/ID/tree` | `limit` | `{session, children, truncated?}` |
 /// | `/api/search` | `q`, `limit`, `neighbours`, `grouped` | `{route, lag, truncated, hits}` |

@@ -12,14 +12,21 @@ extension DashboardPage {
       <title>Holdfast · spend</title>
       <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
       <link rel="stylesheet" href="/assets/app.css">
+      <link rel="stylesheet" href="/assets/sessions.css">
+      <script src="/assets/format.js" defer></script>
       <script src="/assets/app.js" defer></script>
+      <script src="/assets/sessions.js" defer></script>
     </head>
     <body>
       <header>
         <h1><img src="/assets/icon.svg" alt="" width="28" height="28"> Holdfast</h1>
+        <nav class="views" aria-label="Views">
+          <a href="#spend" data-view="spend" aria-current="page">Spend</a>
+          <a href="#sessions" data-view="sessions">Sessions</a>
+        </nav>
         <p id="live" class="live" role="status" aria-live="polite">connecting…</p>
       </header>
-      <main>
+      <main id="spend">
         <section class="cards" aria-label="Spend">
           <article class="card"><h2>Today</h2><p class="money" id="today-cost">–</p><p class="sub" id="today-sub">&nbsp;</p></article>
           <article class="card"><h2>7 days</h2><p class="money" id="week-cost">–</p><p class="sub" id="week-sub">&nbsp;</p></article>
@@ -60,6 +67,50 @@ extension DashboardPage {
             </table>
           </div>
         </section>
+      </main>
+      <main id="sessions" hidden>
+        <section class="panel browse" aria-label="Sessions">
+          <input id="find" class="field" type="search" autocomplete="off" spellcheck="false" maxlength="2000"
+            placeholder="Search all messages" aria-label="Search all messages" aria-controls="list">
+          <input id="filter" class="field small" type="search" autocomplete="off" spellcheck="false" maxlength="200"
+            placeholder="Filter by title, program, model, directory" aria-label="Filter the sessions"
+            aria-controls="list">
+          <div class="options">
+            <label><input id="below" type="checkbox"> sub-agents and forks</label>
+            <label><input id="away" type="checkbox"> archived</label>
+            <label><input id="grouped" type="checkbox"> one hit a conversation</label>
+          </div>
+          <p id="found" class="hint" role="status" aria-live="polite">loading…</p>
+          <ol id="list"></ol>
+          <button id="more" class="quiet" type="button" hidden>More</button>
+        </section>
+        <div>
+          <section class="panel" id="read-empty">
+            <p class="empty">Choose a session to read it.</p>
+            <p class="keys"><kbd>/</kbd> search · <kbd>↓</kbd> <kbd>↑</kbd> move · <kbd>Enter</kbd> read · <kbd>Esc</kbd> back</p>
+          </section>
+          <section class="panel" id="read" aria-labelledby="read-title" hidden>
+            <div class="read-head">
+              <div>
+                <a class="back quiet" href="#sessions">‹ Sessions</a>
+                <h2 id="read-title" dir="auto"></h2>
+                <code id="read-id"></code>
+                <p class="facts" id="read-above"></p>
+              </div>
+              <div class="steps options">
+                <label><input id="every" type="checkbox"> compacted and undone, too</label>
+                <button id="to-start" class="quiet" type="button">Start</button>
+                <button id="to-end" class="quiet" type="button">End</button>
+              </div>
+            </div>
+            <div id="sums"></div>
+            <div id="tree" hidden></div>
+            <p id="read-problem" class="problem" role="alert" hidden></p>
+            <button id="earlier" class="quiet" type="button" hidden>Earlier messages</button>
+            <div id="messages"></div>
+            <button id="later" class="quiet" type="button" hidden>Later messages</button>
+          </section>
+        </div>
       </main>
       <footer>
         <p>Costs are worked out from rate cards at list prices; for subscriptions they are the API equivalent.</p>

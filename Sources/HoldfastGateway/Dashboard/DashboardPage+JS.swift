@@ -8,20 +8,11 @@ extension DashboardPage {
     (() => {
       const period = 600;
       const byId = (id) => document.getElementById(id);
-      const whole = new Intl.NumberFormat("en-US");
-      const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+      const { whole, compact, money, tokens, plural } = Holdfast;
       let range = "month";
       let tag = null;
       let timer = null;
       let data = null;
-
-      const money = (micros) => {
-        const dollars = micros / 1e6;
-        const digits = dollars === 0 || dollars >= 1 ? 2 : dollars >= 0.01 ? 3 : 6;
-        return "$" + dollars.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: digits });
-      };
-      const tokens = (count) => (count < 100000 ? whole.format(count) : compact.format(count));
-      const plural = (count, word) => whole.format(count) + " " + word + (count === 1 ? "" : "s");
 
       const setText = (node, text) => {
         if (node.textContent === text) return;

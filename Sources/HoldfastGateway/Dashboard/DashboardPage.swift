@@ -14,6 +14,9 @@ enum DashboardPage {
   static func addRoutes(to router: Router<BasicRequestContext>) {
     add("/", html, "text/html; charset=utf-8", router)
     add("/assets/app.css", css, "text/css; charset=utf-8", router)
+    add("/assets/sessions.css", sessionsCSS, "text/css; charset=utf-8", router)
+    add("/assets/format.js", formatJS, "text/javascript; charset=utf-8", router)
+    add("/assets/sessions.js", sessionsJS, "text/javascript; charset=utf-8", router)
     add("/assets/app.js", js, "text/javascript; charset=utf-8", router)
     add("/assets/icon.svg", icon, "image/svg+xml", router)
   }
