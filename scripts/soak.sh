@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The long variants: torture with kills and power cuts, a backup of 1 GB beside writers, fairness beside plain SQLite,
-# closes under load, 10,000 damaged files (HOLDFAST_FUZZ_FILES, HOLDFAST_FUZZ_SEED), and the black-box tests marked so,
+# closes under load, an import of a million messages, 10,000 damaged files (HOLDFAST_FUZZ_FILES, HOLDFAST_FUZZ_SEED),
+# and the black-box tests marked so,
 # all against a release build where it is the program that is tested. Arguments go to pytest.
 
 # shellcheck source=scripts/lib.sh
@@ -28,6 +29,11 @@ backup_status=0
 say "a backup of 1 GB beside 2,000 rows a second: no write waits 100 ms"
 "$HOLDFAST_BIN" torture --backup --megabytes 1024 --rate 2000 --processes 4 --limit 100 </dev/null || backup_status=$?
 
+import_status=0
+say "1,000,000 messages of transcripts, beside another writer: at least 20,000 a second"
+HOLDFAST_BIN="$HOLDFAST_BIN" python3 scripts/import_speed.py --place "$results" --beside --least 20000 </dev/null ||
+  import_status=$?
+
 swift_status=0
 say "Swift tests in their long form"
 swift build --build-tests
@@ -48,4 +54,5 @@ python3 scripts/tally.py swift "$swift_status" "$results/swift" blackbox "$statu
   status=$?
 [ "$torture_status" -eq 0 ] || die "$torture_status" "the torture run broke a promise, see above."
 [ "$backup_status" -eq 0 ] || die "$backup_status" "writers waited for the backup, or it broke a promise, see above."
+[ "$import_status" -eq 0 ] || die "$import_status" "the import was slower than that, or wrong, see above."
 exit "$status"

@@ -384,6 +384,15 @@ def test_what_cannot_be_read_is_told_with_file_and_line_and_the_rest_taken(home:
     assert contents[1:] == ["wounded \ufffd", "caf\ufffd"]
 
 
+def test_of_many_unreadable_lines_the_first_are_told_and_all_are_counted(home: Home) -> None:
+    path = transcripts.jsonl(home.user / "s.jsonl", *transcripts.claude_main(), *(["{"] * 250))
+    done = home.run("sessions", "import", str(path), "--json", check=False)
+    told = json.loads(done.stdout)
+    assert (told["messages"], told["refused"], len(told["faults"])) == (5, 250, 100)
+    assert len(done.stderr.splitlines()) == 101
+    assert done.stderr.endswith("150 more could not be read.\n")
+
+
 def test_rows_that_hold_nonsense_end_nothing(home: Home) -> None:
     path = transcripts.crush(home.user / "site")
     db = sqlite3.connect(path)
@@ -396,6 +405,25 @@ def test_rows_that_hold_nonsense_end_nothing(home: Home) -> None:
     assert told["refused"] == 1
     assert "cm-1" in told["faults"][0]["reason"]
     assert told["messages"] == 6
+
+
+@pytest.mark.parametrize("program", ["hermes", "crush", "opencode"])
+def test_a_damaged_database_is_told_and_the_others_are_taken(
+    home: Home, program: str, tmp_path: Path
+) -> None:
+    make, _, messages, _ = PROGRAMS[program]
+    whole, broken = make(tmp_path / "b"), make(tmp_path / "a")
+    content = bytearray(broken.read_bytes())
+    page = int.from_bytes(content[16:18], "big")
+    for start in range(2 * page, len(content), page):
+        content[start : start + page] = b"\xa5" * page
+    broken.write_bytes(content)
+    done = home.run("sessions", "import", "--json", "--from", program, str(broken), str(whole), check=False)
+    assert done.returncode == 65
+    told = json.loads(done.stdout)
+    assert told["messages"] == messages
+    assert told["faults"] and all(fault["file"] == str(broken) for fault in told["faults"])
+    assert broken.read_bytes() == bytes(content)
 
 
 @pytest.mark.parametrize("program", ["hermes", "crush", "opencode"])

@@ -19,14 +19,14 @@ enum JSONInput {
   }
 
   /// The most lines in one piece: enough to share a transaction, few enough for it to be short.
-  private static let most = 64
+  static let usualMost = 64
   /// The most bytes of input in one piece.
   private static let mostBytes = 4 << 20
 
   /// Waits for a line, and takes those along that are there already; none at the end. Blocks.
-  static func read<Value: Decodable & Sendable>(_ input: LineReader, as type: Value.Type) throws -> [Item<
-    Value
-  >] {
+  static func read<Value: Decodable & Sendable>(
+    _ input: LineReader, as type: Value.Type, most: Int = usualMost
+  ) throws -> [Item<Value>] {
     var items: [Item<Value>] = []
     var bytes = 0
     while items.isEmpty || (input.hasLine && items.count < most && bytes < mostBytes) {

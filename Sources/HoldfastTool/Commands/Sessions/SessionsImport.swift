@@ -150,7 +150,10 @@ struct SessionsImport: AsyncParsableCommand {
   private func importTranscripts(_ places: [TranscriptPlace], of format: TranscriptFormat) async throws -> Int
   {
     let isLooking = dryRun
+    var told = 0
     let say: (TranscriptFault) -> Void = { fault in
+      told += 1
+      guard told <= TranscriptImportReport.mostFaults else { return }
       Console.endProgress()
       Console.printError(fault.file + (fault.line.map { ":\($0)" } ?? "") + ": " + fault.reason)
     }
@@ -166,6 +169,10 @@ struct SessionsImport: AsyncParsableCommand {
       }
     }
     Console.endProgress()
+    if report.refused > TranscriptImportReport.mostFaults {
+      Console.printError(
+        "\(Amount.count(report.refused - TranscriptImportReport.mostFaults)) more could not be read.")
+    }
     Console.print(common.json ? try JSONLine.text(report) : Self.sentence(report, isLooking))
     return report.refused
   }
@@ -216,9 +223,17 @@ struct SessionsImport: AsyncParsableCommand {
     _ input: LineReader, into store: SQLiteSessionStore, _ imported: inout Imported
   ) async throws {
     var session: String?
+    // The next piece is read while this one is written.
+    func read() -> Task<[JSONInput.Item<SessionTransferLine>], any Error> {
+      Task {
+        try await Process.onThread { try JSONInput.read(input, as: SessionTransferLine.self, most: 256) }
+      }
+    }
+    var next = read()
     while true {
-      let items = try await Process.onThread { try JSONInput.read(input, as: SessionTransferLine.self) }
+      let items = try await next.value
       guard !items.isEmpty else { return }
+      next = read()
       var lines: [SessionTransferLine] = []
       for item in items {
         switch item.value {
