@@ -29,6 +29,9 @@ public struct TranscriptFault: Sendable, Hashable, Codable {
   init(_ file: String, line: Int? = nil, _ reason: String) {
     (self.file, self.line, self.reason) = (file, line, reason)
   }
+
+  /// Fills in the file, where only what reads it knows its name.
+  mutating func name(_ file: String) { if self.file.isEmpty { self.file = file } }
 }
 
 /// What an import did; in JSON `{source, files, sessions, sessions_known, messages, messages_known, …}`.

@@ -31,6 +31,9 @@ struct TranscriptSession: Sendable, Hashable {
     metadata[name] = .string(value)
   }
 
+  /// Whether a text can be a session's id, with room for the program's name before it.
+  static func isID(_ text: String) -> Bool { (1...220).contains(text.unicodeScalars.count) }
+
   /// A title worth having: the first line of a text, without what steers terminals, cut.
   static func title(from text: String) -> String? {
     var title = ""
@@ -150,6 +153,10 @@ struct TranscriptBatch: Sendable {
   }
 
   mutating func add(_ message: TranscriptMessage) {
+    guard (1...1024).contains(message.uid.unicodeScalars.count), !message.role.isEmpty else {
+      faults.append(TranscriptFault("", "A message's id is empty or longer than an id can be."))
+      return
+    }
     items.append(.message(message))
     size += message.size
   }

@@ -120,6 +120,30 @@ struct TranscriptImportTests {
     await store.close()
   }
 
+  @Test("ids that cannot be kept are told and end nothing, and a session's id may be taken more than once")
+  func oddIDs() async throws {
+    let path = directory.file("t/opencode.db")
+    let foreign = try ForeignConnection(path)
+    try foreign.run(
+      """
+      CREATE TABLE session(id, parent_id, directory, title, time_created);
+      CREATE TABLE message(id, session_id, time_created, data);
+      CREATE TABLE part(id, message_id, data);
+      INSERT INTO session VALUES ('s', hex(zeroblob(200)), '/', 't', 1), (hex(zeroblob(200)), NULL, '/', 't', 1);
+      INSERT INTO message VALUES ('m', 's', 1, '{"role":"assistant"}');
+      INSERT INTO part VALUES (hex(zeroblob(600)), 'm', '{"type":"tool","callID":"c","tool":"x","state":{"output":"o"}}');
+      """)
+    let store = try await open()
+    for id in ["s", "opencode:s"] { _ = try await store.append(NewMessage(role: "user", "mine"), to: id) }
+    let report = try await store.importTranscripts(TranscriptPlace.all(at: path), of: .opencode)
+    #expect((report.sessions, report.messages, report.refused) == (1, 1, 2))
+    #expect(report.faults.allSatisfy { $0.file == path })
+    let kept = try await store.session("opencode:s:2")
+    #expect((kept.parent, kept.messages) == (nil, 1))
+    #expect(try await store.importTranscripts(TranscriptPlace.all(at: path), of: .opencode).messages == 0)
+    await store.close()
+  }
+
   @Test("files of which it cannot be told whose they are are found in no directory and refused by name")
   func unknownFilesAreLeftAlone() throws {
     try Data("{\"hello\":1}\n".utf8).write(to: URL(fileURLWithPath: transcript))

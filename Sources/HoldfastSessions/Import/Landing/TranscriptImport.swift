@@ -133,7 +133,9 @@ private final class TranscriptFeed: @unchecked Sendable {
       while !batch.isFull {
         guard let reading = self.current ?? self.open(&batch) else { break }
         self.current = reading
+        let told = batch.faults.count
         do {
+          defer { for index in told..<batch.faults.count { batch.faults[index].name(self.path) } }
           if try !reading.read(into: &batch) { self.current = nil }
         } catch {
           batch.faults.append(TranscriptFault(self.path, Self.reason(error)))

@@ -56,16 +56,19 @@ struct TranscriptLanding {
     id: String, found: Found?
   ) {
     let statement = try db.cachedStatement(sql: "SELECT key, metadata, messages FROM session WHERE id = ?")
-    for name in [id, "\(format.source):\(id)"] {
-      guard let row = try Row.fetchOne(statement, arguments: [name]) else { return (name, nil) }
+    var name = id
+    var attempt = 1
+    while let row = try Row.fetchOne(statement, arguments: [name]) {
       let text: String? = row[1]
       let metadata = text.flatMap { try? JSONValue(json: $0) }
       let isOurs = metadata?[mark] == .string(format.rawValue)
       let found = Found(key: row[0], metadata: metadata, isOurs: isOurs)
       // One without messages was made as somebody's parent, or is waiting for just these.
       if isOurs || row[2] as Int64 == 0 { return (name, found) }
+      name = attempt == 1 ? "\(format.source):\(id)" : "\(format.source):\(id):\(attempt)"
+      attempt += 1
     }
-    throw SessionError(.invalid, "The session \(id) and \(format.source):\(id) are both another writer's.")
+    return (name, nil)
   }
 
   /// - Returns: whether it is new.
@@ -102,7 +105,7 @@ struct TranscriptLanding {
       ).execute(arguments: [session.started, session.isArchived, session.isPinned, key])
     }
     if let title = session.title { try name(key, title, session.titleFrom, db) }
-    if let parent = session.parent {
+    if let parent = session.parent, TranscriptSession.isID(parent) {
       let above = try Self.find(parent, format, db)
       let parentKey = try above.found?.key ?? SessionWriter.keyMaking(above.id, db)
       do {

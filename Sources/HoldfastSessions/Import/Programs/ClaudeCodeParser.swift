@@ -118,7 +118,7 @@ struct ClaudeCodeParser: LineParser {
     guard line.kind(body) == .object else { return .unreadable("The line has no message.") }
     let uid = line.words(line.at("uuid")) ?? uids.uid(of: line.bytes)
     let id = session(of: line, uid, root: root)
-    guard (1...256).contains(id.unicodeScalars.count), uid.utf8.count <= 1024 else {
+    guard TranscriptSession.isID(id), uid.utf8.count <= 1024 else {
       return .unreadable("Its session's or its own id is longer than an id can be.")
     }
     var draft = draft(id)

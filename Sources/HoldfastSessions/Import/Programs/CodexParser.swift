@@ -77,7 +77,8 @@ struct CodexParser: LineParser {
   // MARK: The session
 
   private mutating func begin(_ line: JSONTape, _ payload: Int, _ time: Int64) {
-    let id = line.words(line.at("id", payload)) ?? context.thread
+    let id =
+      line.words(line.at("id", payload)).flatMap { TranscriptSession.isID($0) ? $0 : nil } ?? context.thread
     if let session {
       // A fork's file has the other thread's lines in it, from its first on.
       if session.id != id, inheritedUntil < 0 { inherit(until: session.started ?? time) }

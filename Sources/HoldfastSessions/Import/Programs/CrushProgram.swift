@@ -30,7 +30,7 @@ struct CrushProgram: ForeignProgram {
   }
 
   func session(_ row: ForeignRow, _ db: Database) throws -> (TranscriptSession, Session)? {
-    guard let id = row.words("id"), id.unicodeScalars.count <= 256 else { return nil }
+    guard let id = row.words("id"), TranscriptSession.isID(id) else { return nil }
     var session = TranscriptSession(id: id, format: .crush)
     session.title = row.words("title").flatMap(TranscriptSession.title)
     session.titleFrom = .model

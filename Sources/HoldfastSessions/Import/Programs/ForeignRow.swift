@@ -102,7 +102,7 @@ final class ForeignTranscripts<Program: ForeignProgram>: TranscriptReading {
       batch.items += piece.items
       batch.size += piece.size
       batch.skipped += piece.skipped
-      batch.faults += piece.faults.map { TranscriptFault(tables.path, $0.reason) }
+      batch.faults += piece.faults
       if isLast {
         batch.files += 1
         return false

@@ -20,7 +20,7 @@ struct HermesProgram: ForeignProgram {
   static let sessionTable = "sessions"
 
   func session(_ row: ForeignRow, _ db: Database) throws -> (TranscriptSession, Session)? {
-    guard let id = row.words("id"), id.unicodeScalars.count <= 256 else { return nil }
+    guard let id = row.words("id"), TranscriptSession.isID(id) else { return nil }
     var session = TranscriptSession(id: id, format: .hermes)
     session.title = row.words("title").flatMap(TranscriptSession.title)
     session.titleFrom =

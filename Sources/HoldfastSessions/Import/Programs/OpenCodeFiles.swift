@@ -71,7 +71,7 @@ final class OpenCodeFiles: TranscriptReading {
     batch.files += 1
     let name = file.split(separator: "/").last.map { String($0.dropLast(5)) } ?? ""
     let id = json.words(json.at("id")) ?? name
-    guard (1...256).contains(id.unicodeScalars.count), !id.contains("/") else {
+    guard TranscriptSession.isID(id), !id.contains("/") else {
       batch.faults.append(TranscriptFault("\(storage)/session/\(file)", "Its id cannot be one."))
       return
     }

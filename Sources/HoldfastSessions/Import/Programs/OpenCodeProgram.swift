@@ -16,7 +16,7 @@ struct OpenCodeProgram: ForeignProgram {
   static let sessionTable = "session"
 
   func session(_ row: ForeignRow, _ db: Database) throws -> (TranscriptSession, Session)? {
-    guard let id = row.words("id"), id.unicodeScalars.count <= 256 else { return nil }
+    guard let id = row.words("id"), TranscriptSession.isID(id) else { return nil }
     var session = TranscriptSession(id: id, format: .opencode)
     session.title = row.words("title").flatMap(TranscriptSession.title)
     session.titleFrom = .model
