@@ -392,3 +392,36 @@ def test_the_api_is_closed_to_foreign_hosts_and_origins_G06(daemon: Daemon) -> N
     for path in ("/api/sessions", "/api/sessions/x", "/api/search?q=a"):
         assert 400 <= ask(daemon.url, "GET", path, host="evil.example").status < 500
         assert ask(daemon.url, "GET", path, [("origin", "https://evil.example")]).status == 403
+
+
+def test_when_the_daemon_that_indexes_is_killed_the_next_goes_on_C08(
+    home: Home, daemons: list[Daemon]
+) -> None:
+    daemons.append(first := home.serve())
+    append(home, "s", said("a kestrel"))
+    settled(first)
+    first.kill()
+    append(home, "s", said("another kestrel"))
+    daemons.append(second := home.serve())
+    settled(second)
+    answer = search(second, "kestrel")
+    assert (answer["route"], len(answer["hits"])) == ("index", 2)
+    assert second.json("/api/status")["search"]["indexing"] is True
+
+
+def test_an_index_of_garbage_is_made_anew_under_the_daemon_C08(serving: Daemon) -> None:
+    append(serving.home, "s", *(said(f"a lapwing {number}") for number in range(200)))
+    settled(serving)
+    index = serving.home.path / "search.db"
+    with index.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * (index.stat().st_size - 100))
+    append(serving.home, "s", said("the last lapwing"))
+    assert any(hit["seq"] == 201 for hit in search(serving, "last lapwing")["hits"])
+    eventually(
+        "an index of all",
+        lambda: (
+            (answer := search(serving, "lapwing", limit=1000))["route"] == "index"
+            and len(answer["hits"]) == 201
+        ),
+    )

@@ -111,9 +111,11 @@ actor SessionCapture {
     waiting = [:]
     for exchange in left { skip(exchange, .stopped) }
     let all = counts.snapshot
-    if all.skipped.values.reduce(0, +) > 0 {
+    // What the worker had not come to is still counted as waiting.
+    if all.waiting > 0 || !all.skipped.isEmpty {
       let reasons = all.skipped.map { "\($0.key.rawValue): \($0.value)" }.sorted().joined(separator: ", ")
-      logger.warning("not everything was captured", metadata: ["skipped": "\(reasons)"])
+      logger.warning(
+        "not everything was captured", metadata: ["skipped": "\(reasons)", "waiting": "\(all.waiting)"])
     }
   }
 

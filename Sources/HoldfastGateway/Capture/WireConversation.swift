@@ -30,7 +30,9 @@ enum WireConversation {
       guard let prompt = body["prompt"]?.text else { return nil }
       return Request(messages: [NewMessage(role: "user", prompt)], model: model)
     case .openAIResponses:
-      let before = body["previous_response_id"]?.text
+      // The history of either is the server's.
+      let before =
+        body["previous_response_id"]?.text ?? body["conversation"]?.text ?? body["conversation"]?["id"]?.text
       switch body["input"] {
       case .string(let text):
         return Request(messages: [NewMessage(role: "user", text)], continues: before, model: model)
