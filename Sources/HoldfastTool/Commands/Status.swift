@@ -91,7 +91,13 @@ struct Status: AsyncParsableCommand {
     )
     if let lag = report.search.lag {
       let who = report.search.indexing == true ? ", indexed by the daemon" : ""
-      lines.append("search   \(Amount.count(lag)) messages behind\(who)")
+      lines.append("index    \(Amount.count(lag)) messages behind\(who)")
+    }
+    if let capture = report.capture {
+      let skipped = capture.skipped.values.reduce(0, +)
+      lines.append(
+        "capture  \(Amount.count(capture.messages)) messages of \(Amount.count(capture.turns)) requests, "
+          + "\(Amount.count(skipped)) not as a whole, \(Amount.count(capture.waiting)) waiting")
     }
     for store in report.stores {
       lines.append(
