@@ -31,9 +31,11 @@ struct Checkpointer {
   private var queue: DatabaseQueue?
   /// WAL size in pages at which the next checkpoint is due.
   private var dueAt: Int
+  /// How many of the WAL's pages are known to be folded back.
+  private(set) var folded = 0
   /// WAL size in pages from which a reader that pins it is named again.
   private var warnAt: Int
-  /// SQLite's default. Only the moment of a warning hangs on it.
+  /// SQLite's default. Only the moments of warnings and of cutting hang on it.
   private static let assumedPageSize = 4096
 
   /// Whether the last one failed and that was logged.
@@ -54,12 +56,47 @@ struct Checkpointer {
     self.warnAt = configuration.walSizeLimit / Self.assumedPageSize
   }
 
-  /// Whether a checkpoint is due with the WAL at this many pages.
+  private var limitPages: Int { configuration.walSizeLimit / Self.assumedPageSize }
+
+  /// Whether a checkpoint is due with the WAL at this many pages, or because the last was kept from its end.
   ///
   /// A WAL that shrank was reset since, by anybody's writer, and counts from its beginning again.
   mutating func isDue(walPages: Int) -> Bool {
-    if walPages + configuration.checkpointPages < dueAt { dueAt = configuration.checkpointPages }
+    if walPages + configuration.checkpointPages < dueAt {
+      // It started over, and the file is as large as it was.
+      if dueAt > limitPages { nextTry = .now + .seconds(1) }
+      dueAt = configuration.checkpointPages
+      folded = 0
+    }
+    if let nextTry, .now >= nextTry { return true }
     return walPages >= dueAt
+  }
+
+  /// Whether so much is to be folded back that nobody should wait for it: then it is ``BacklogFold``'s.
+  func hasBacklog(walPages: Int) -> Bool { walPages - folded > Self.backlog * configuration.checkpointPages }
+
+  /// How many times what makes a checkpoint due is a backlog. Less than that is what writers leave between two
+  /// checkpoints anyway.
+  private static let backlog = 3
+
+  /// A backlog is being folded elsewhere; this one is not asked again before the WAL has grown.
+  mutating func leave(walPages: Int) {
+    dueAt = walPages + configuration.checkpointPages
+    nextTry = .now + .seconds(1)
+  }
+
+  /// Takes in what came of a fold without the turn.
+  ///
+  /// - Returns: whether what is left is for the turn to fold.
+  mutating func take(_ outcome: BacklogFold.Outcome) -> Bool {
+    switch outcome {
+    case .elsewhere: return false
+    case .impossible: return true
+    case .folded(let report):
+      note(report)
+      // Also when nothing is left: what was written since is, and only the turn can leave nothing to fold.
+      return !hasBacklog(walPages: report.walPages)
+    }
   }
 
   /// The connection that checkpoints; opened at the first use.
@@ -77,17 +114,28 @@ struct Checkpointer {
   mutating func run(beside writer: DatabaseQueue) throws -> CheckpointReport {
     guard isWAL else { return CheckpointReport(walPages: 0, foldedPages: 0) }
     let queue = try connection
-    let result = try writer.inDatabase { db in
+    let limit = configuration.walSizeLimit
+    let (report, hasTail) = try writer.inDatabase { db in
       try db.beginTransaction(.immediate)
       defer { try? db.rollback() }
-      return try queue.inDatabase { try $0.checkpoint(.passive) }
+      return (try Self.fold(db, with: queue), WALTail.cut(db, to: limit))
     }
-    let report = CheckpointReport(
-      walPages: max(0, Int(result.walFrameCount)), foldedPages: max(0, Int(result.checkpointedFrameCount)))
-    // Whatever is left is needed by a reader; looking again after every commit would be work for nothing.
-    dueAt = report.walPages + configuration.checkpointPages
-    noteProgress(report)
+    note(report)
+    if hasTail { nextTry = .now + .seconds(1) }
     return report
+  }
+
+  /// - Parameter db: the writer's connection, with SQLite's writer lock.
+  private static func fold(_ db: Database, with queue: DatabaseQueue) throws -> CheckpointReport {
+    do {
+      let result = try queue.inDatabase { try $0.checkpoint(.passive) }
+      return CheckpointReport(
+        walPages: max(0, Int(result.walFrameCount)), foldedPages: max(0, Int(result.checkpointedFrameCount)))
+    } catch let error as DatabaseError where ResultClass(error) == .lock {
+      // Somebody else is at it, a fold beside the writers perhaps: what is folded so far is told, the rest is theirs.
+      guard let index = WALWitness.index(db) else { throw error }
+      return CheckpointReport(walPages: index.frames, foldedPages: index.folded)
+    }
   }
 
   /// Notes a failure: it is tried again in a second, or when as many pages again were written, not by each commit.
@@ -106,11 +154,18 @@ struct Checkpointer {
       metadata: ["file": "\(path.fileName)", "wal_pages": "\(walPages)", "error": "\(error)"])
   }
 
+  private mutating func note(_ report: CheckpointReport) {
+    folded = report.foldedPages
+    // Whatever is left is needed by a reader; looking again after every commit would be work for nothing.
+    dueAt = report.walPages + max(configuration.checkpointPages, (report.walPages - folded) / 4)
+    noteProgress(report)
+  }
+
   private mutating func noteProgress(_ report: CheckpointReport) {
     hasFailed = false
     guard !report.isComplete else {
       nextTry = nil
-      warnAt = configuration.walSizeLimit / Self.assumedPageSize
+      warnAt = limitPages
       return
     }
     nextTry = .now + .seconds(1)

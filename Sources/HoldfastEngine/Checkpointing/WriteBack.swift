@@ -19,22 +19,20 @@ enum WriteBack {
   /// Bytes of the file that are looked at in one go.
   private static let stretch: Int64 = 1 << 20
 
-  /// Writes back what has been written to the file so far. Blocks.
-  static func run(_ descriptor: Int32) {
-    // A length of 0 is up to the end. Where the system has no such call, the sync that follows does it all.
-    _ = chf_write_out(descriptor, 0, 0)
-  }
-
-  /// As ``run(_:)``, and leaves the disk to others for as long as it took it.
+  /// Writes back what has been written to the file so far, and leaves the disk to others for as long as each stretch
+  /// took. Blocks.
   ///
-  /// - Parameter isStopped: asked between two stretches; true ends it.
-  static func runPaced(_ descriptor: Int32, unless isStopped: () -> Bool) {
+  /// - Parameters:
+  ///   - start: where to begin.
+  ///   - isStopped: asked between two stretches; true ends it.
+  static func run(_ descriptor: Int32, from start: Int64 = 0, unless isStopped: () -> Bool = { false }) {
     var info = stat()
     guard unsafe fstat(descriptor, &info) == 0 else { return }
-    for start in stride(from: Int64(0), to: Int64(info.st_size), by: Int64.Stride(stretch)) {
+    for place in stride(from: start, to: Int64(info.st_size), by: Int64.Stride(stretch)) {
       if isStopped() { return }
       let began = ContinuousClock.now
-      guard chf_write_out(descriptor, start, stretch) == 0 else { return }
+      // Where the system has no such call, the sync that follows does it all.
+      guard chf_write_out(descriptor, place, stretch) == 0 else { return }
       let took = began.duration(to: .now)
       if took > .milliseconds(1) { BlockingThread.sleep(min(took, .milliseconds(50))) }
     }

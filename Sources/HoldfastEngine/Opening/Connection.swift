@@ -101,7 +101,8 @@ enum Connection {
         name: "synchronous", value: configuration.durability == .power ? "EXTRA" : "NORMAL",
         readBack: configuration.durability == .power ? "3" : "1"))
     if role != .reader {
-      settings.append(Setting(name: "journal_size_limit", value: String(configuration.walSizeLimit)))
+      // The -wal is cut back by ``WALTail``: SQLite would do it in one go, and one commit would wait for it.
+      settings.append(Setting(name: "journal_size_limit", value: "-1"))
       #if canImport(Darwin)
         settings.append(Setting(name: "fullfsync", value: configuration.durability == .power ? "1" : "0"))
         settings.append(

@@ -28,7 +28,7 @@ public struct StateFileConfiguration: Hashable, Sendable {
   public var maximumReaders: Int
   /// WAL size in pages from which a checkpoint is due.
   public var checkpointPages: Int
-  /// The size in bytes to which SQLite cuts the WAL back after it was reset.
+  /// The size in bytes to which the WAL is cut back, piece by piece, after it was reset.
   public var walSizeLimit: Int
   /// Whether the file holds only what can be made again, as a search index does: one that is gone or damaged is
   /// begun anew, where any other is refused. What was damaged is set aside whole, as always.

@@ -69,7 +69,9 @@ struct WALWitness {
   }
 
   private func looks(_ index: Index, _ db: Database) -> Finding {
-    guard let file = File(db, SQLITE_FCNTL_JOURNAL_POINTER), let size = file.size else { return .unreadable }
+    guard let file = ConnectionFile(db, SQLITE_FCNTL_JOURNAL_POINTER), let size = file.size else {
+      return .unreadable
+    }
     guard size >= index.offset(ofFrame: index.frames) else { return .broken }
     if let mark, mark.frames == index.frames, mark.size == size, mark.salts == index.salts,
       mark.checksum == index.checksum
@@ -91,7 +93,7 @@ struct WALWitness {
 
   /// Reads the index; nil when there is none, or none that is finished.
   static func index(_ db: Database) -> Index? {
-    guard let file = File(db, SQLITE_FCNTL_FILE_POINTER) else { return nil }
+    guard let file = ConnectionFile(db, SQLITE_FCNTL_FILE_POINTER) else { return nil }
     for _ in 0..<100 {
       guard let bytes = file.index else { return nil }
       // Written twice, the second copy first: alike they are whole.
@@ -111,42 +113,5 @@ struct WALWitness {
         salts: Array(bytes[32..<40]))
     }
     return nil
-  }
-
-  /// A file as the connection has it open. Valid as long as the connection is, and used by its thread.
-  @safe private struct File {
-    private let file: UnsafeMutablePointer<sqlite3_file>
-    private let methods: UnsafePointer<sqlite3_io_methods>
-
-    init?(_ db: Database, _ control: Int32) {
-      var file: UnsafeMutablePointer<sqlite3_file>?
-      guard unsafe sqlite3_file_control(db.sqliteConnection, "main", control, &file) == SQLITE_OK,
-        let file = unsafe file, let methods = unsafe file.pointee.pMethods
-      else { return nil }
-      unsafe self.file = file
-      unsafe self.methods = methods
-    }
-
-    var size: Int64? {
-      var size: Int64 = 0
-      return unsafe methods.pointee.xFileSize(file, &size) == SQLITE_OK ? size : nil
-    }
-
-    /// nil when they could not be read.
-    func bytes(at offset: Int64, count: Int) -> [UInt8]? {
-      var bytes = [UInt8](repeating: 0, count: count)
-      return unsafe methods.pointee.xRead(file, &bytes, Int32(count), offset) == SQLITE_OK ? bytes : nil
-    }
-
-    /// Both headers of the index and what follows them of the first 104 bytes.
-    var index: [UInt8]? {
-      guard unsafe methods.pointee.iVersion >= 2 else { return nil }
-      var memory: UnsafeMutableRawPointer?
-      guard unsafe methods.pointee.xShmMap(file, 0, 32_768, 0, &memory) == SQLITE_OK,
-        let memory = unsafe memory
-      else { return nil }
-      unsafe methods.pointee.xShmBarrier(file)
-      return unsafe Array(UnsafeRawBufferPointer(start: memory, count: 104))
-    }
   }
 }

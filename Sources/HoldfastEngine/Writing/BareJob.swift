@@ -21,6 +21,24 @@ final class LookJob: BareJob, @unchecked Sendable {
   override func fail(_ error: any Error) {}
 }
 
+/// Folds what a fold beside the writers has left, so that the WAL can start over; nobody waits for it.
+final class FinishFoldJob: BareJob, @unchecked Sendable {
+  private let outcome: BacklogFold.Outcome
+
+  init(_ outcome: BacklogFold.Outcome, patience: Duration) {
+    self.outcome = outcome
+    super.init(patience: patience)
+  }
+
+  override func run(on database: DatabaseQueue, _ checkpointer: inout Checkpointer) throws {
+    // Should it fail, the frames stay where they are and the next commit asks again.
+    if checkpointer.take(outcome) { _ = try checkpointer.run(beside: database) }
+  }
+
+  override func succeed() {}
+  override func fail(_ error: any Error) {}
+}
+
 /// A bare job with a result.
 ///
 /// `@unchecked Sendable`: as ``Job``; `result` is written by the writer's thread before it calls `end`.

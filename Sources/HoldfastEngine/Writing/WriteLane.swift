@@ -32,6 +32,8 @@ final class WriteLane: @unchecked Sendable {
   static let turn: Int64 = 1
   /// Held shared by every process that has the database open.
   private static let alive: Int64 = 2
+  /// Held by the process that folds a large WAL back beside the writers.
+  private static let folding: Int64 = 3
   /// Ticket n has the byte at this offset plus n; nothing is ever stored there.
   static let firstTicket: Int64 = 1 << 32
   /// Tickets that have a byte; the range outlasts every machine.
@@ -126,6 +128,13 @@ final class WriteLane: @unchecked Sendable {
     // A shared lock that only the question below conflicts with, so it cannot be refused.
     _ = try? file.tryLock(.shared, at: Self.alive)
   }
+
+  /// Takes the part of the one, in all processes, that folds a large WAL back; no turn.
+  /// - Returns: false while another process has it.
+  func tryFold() throws(StoreError) -> Bool { try file.tryLock(.exclusive, at: Self.folding) }
+
+  /// Ends ``tryFold()``.
+  func endFold() { file.unlock(at: Self.folding) }
 
   /// Whether another process has the database open through the engine.
   var othersAreAlive: Bool {

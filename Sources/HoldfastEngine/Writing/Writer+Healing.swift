@@ -23,7 +23,7 @@ extension Writer {
       path: path, lane: lane, configuration: configuration, migrations: migrations.withLock { $0 },
       patience: patience, deadline: .now + configuration.patience, replacing: lastGuard)
     lastGuard = opened.fileGuard
-    let fresh = try WriterSession(opened, path: path, configuration: configuration)
+    let fresh = try WriterSession(opened, path: path, lane: lane, configuration: configuration)
     session = fresh
     reopened.withLock { $0 }?()
     return fresh
@@ -63,6 +63,8 @@ extension Writer {
   /// Saves what only this session still reaches.
   /// - Returns: whether everything it committed is in the database at the path.
   private func heal(_ session: WriterSession, after breach: Generation.Breach) throws -> Bool {
+    // What is folded meanwhile is folded into files that are not those at the path.
+    session.backlog.stop()
     let rescue = WALRescue(path: path, generation: session.opened.generation)
     switch breach {
     case .databaseGone:

@@ -156,7 +156,7 @@ final class Writer: ReadFallback {
     var session: WriterSession?
     var lastGuard = opened.fileGuard
     do {
-      session = try WriterSession(opened, path: path, configuration: configuration)
+      session = try WriterSession(opened, path: path, lane: lane, configuration: configuration)
     } catch {
       // Three constant statements could not be prepared: no memory, or a connection that is no more. The
       // next turn opens the file anew.
@@ -196,8 +196,13 @@ final class Writer: ReadFallback {
   /// A checkpoint that a reader kept from its end is tried again while nobody writes.
   private func retryCheckpoint(_ session: WriterSession?) {
     guard let session, (try? lane.enter()) != nil else { return }
-    if session.opened.breach() == nil { checkpoint(session) }
+    var isMuch = false
+    if session.opened.breach() == nil {
+      isMuch = session.checkpointer.hasBacklog(walPages: session.meter.walPages)
+      if !isMuch { checkpoint(session) }
+    }
     lane.leave()
+    if isMuch { foldBacklog(session) }
   }
 
   private func takeTurn(_ session: inout WriterSession?, _ lastGuard: inout FileGuard) {
@@ -250,8 +255,10 @@ final class Writer: ReadFallback {
       session.opened.breach() == nil
     {
       tell(turn)
-      checkpoint(session)
+      let isMuch = session.checkpointer.hasBacklog(walPages: session.meter.walPages)
+      if !isMuch { checkpoint(session) }
       lane.leave()
+      if isMuch { foldBacklog(session) }
     } else {
       lane.leave()
       tell(turn)
@@ -391,6 +398,19 @@ final class Writer: ReadFallback {
     } catch {
       session.database.inDatabase(rollback)
       return Turn(failed: [(job, describe(error))])
+    }
+  }
+
+  /// Has what a reader held back folded beside the writers, and the last of it in the queue.
+  private func foldBacklog(_ session: WriterSession) {
+    guard latch.damage == nil else { return }
+    session.checkpointer.leave(walPages: session.meter.walPages)
+    let (path, generation, fileGuard) = (path, session.opened.generation, session.opened.fileGuard)
+    session.backlog.start(from: session.checkpointer.folded, syncing: fileGuard) {
+      generation.breach(ofDatabaseAt: path) == nil
+    } end: { [weak self] outcome in
+      guard let self else { return }
+      jobs.submit(FinishFoldJob(outcome, patience: configuration.patience))
     }
   }
 

@@ -11,10 +11,11 @@ final class WriterSession {
   let meter = CommitMeter()
   let savepoints: SavepointStatements
   var checkpointer: Checkpointer
+  let backlog: BacklogFold
 
   var database: DatabaseQueue { opened.database }
 
-  init(_ opened: OpenedFile, path: String, configuration: StateFileConfiguration) throws {
+  init(_ opened: OpenedFile, path: String, lane: WriteLane, configuration: StateFileConfiguration) throws {
     self.opened = opened
     let meter = meter
     savepoints = try opened.database.inDatabase { db in
@@ -23,10 +24,12 @@ final class WriterSession {
     }
     checkpointer = Checkpointer(
       path: path, configuration: configuration, isWAL: opened.generation.wal != nil)
+    backlog = BacklogFold(path: path, lane: lane, configuration: configuration)
   }
 
   /// Closes the connections; the guard goes with the session itself.
   func close() {
+    backlog.stop()
     let meter = meter
     database.inDatabase { db in
       db.remove(transactionObserver: meter)

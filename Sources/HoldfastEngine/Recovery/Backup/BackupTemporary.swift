@@ -26,6 +26,8 @@ final class BackupTemporary {
   private let hasManifest: Bool
   private let descriptor: Int32
   private var isOpen = true
+  /// How much of the file was sent to the disk.
+  private var writtenBack: Int64 = 0
 
   /// For reading and writing the file's bytes while no connection has it open; never closed by others.
   var rawDescriptor: Int32 { descriptor }
@@ -136,7 +138,11 @@ final class BackupTemporary {
   }
 
   /// Sends what was written to the disk, so that the sync in the end is a short one; nobody relies on it before.
-  func writeBack() { WriteBack.run(descriptor) }
+  func writeBack() {
+    guard let size = fileSize(path), size > writtenBack else { return }
+    WriteBack.run(descriptor, from: writtenBack)
+    writtenBack = size
+  }
 
   /// Waits until what was written is on the disk.
   func sync() throws(StoreError) {
