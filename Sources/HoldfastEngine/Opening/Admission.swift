@@ -115,9 +115,25 @@ struct Admission {
   private func fault(of fileGuard: FileGuard?) throws(StoreError) -> PreflightVerdict? {
     let descriptor = fileGuard?.file.descriptor
     let glance = FileFacts.glance(path, through: descriptor, marker: marker)
-    if Self.admits(Preflight.judge(glance).verdict) { return nil }
-    let found = Preflight.judge(try FileFacts.gather(path, through: descriptor))
-    return Self.admits(found.verdict) ? nil : found
+    let first = Preflight.judge(glance)
+    if Self.admits(first.verdict) { return hopelessRollback(first, glance) }
+    let facts = try FileFacts.gather(path, through: descriptor)
+    let found = Preflight.judge(facts)
+    return Self.admits(found.verdict) ? hopelessRollback(found, facts) : found
+  }
+
+  /// A file that does not begin like a database, and a journal that SQLite would play back into it whatever it is. A
+  /// crash leaves that only where the database was being made and there was none before; else it is for the repair,
+  /// which keeps both. Nil for anything else.
+  private func hopelessRollback(_ found: PreflightVerdict, _ facts: FileFacts) -> PreflightVerdict? {
+    guard found.verdict == .hotJournal, DatabaseFields(facts.header) == nil,
+      facts.journalHeader?.initialPages != 0
+    else { return nil }
+    let name = path.fileName
+    return PreflightVerdict(
+      .notADatabase,
+      "\(name) does not begin like an SQLite database, and \(name)-journal is that of a transaction nobody ended."
+    )
   }
 
   private static func admits(_ verdict: FileVerdict) -> Bool {
