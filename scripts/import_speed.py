@@ -21,6 +21,7 @@ import threading
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 WORDS = [
     f"{start}{end}"
     for start in ["bl", "dr", "f", "gr", "k", "m", "n", "pl", "s", "tr", "v", "w"]
@@ -167,7 +168,7 @@ def main() -> int:
         "--beside", action="store_true", help="with another writer, whose longest wait is told"
     )
     options = parser.parse_args()
-    program = os.environ.get("HOLDFAST_BIN", ".build/release/holdfast")
+    program = os.environ.get("HOLDFAST_BIN") or str(ROOT / ".build/release/holdfast")
     root = Path(tempfile.mkdtemp(prefix="import-speed-", dir=options.place))
     try:
         size = write_sessions(root / "projects", options.messages, options.session_length)
@@ -180,9 +181,12 @@ def main() -> int:
             writer.stopping.set()
             writer.join()
             waits = sorted(writer.waits)
+            middle, most, all_but_few = (
+                waits[int(len(waits) * share)] * 1000 for share in (0.5, 0.99, 0.999)
+            )
             print(
-                f"beside it: {len(waits):,} writes, longest wait {waits[-1] * 1000:.0f} ms, "
-                f"median {waits[len(waits) // 2] * 1000:.1f} ms"
+                f"beside it: {len(waits):,} writes, median {middle:.1f} ms, 99 % {most:.0f} ms, "
+                f"99.9 % {all_but_few:.0f} ms, longest {waits[-1] * 1000:.0f} ms"
             )
         if report["messages"] != options.messages or report["refused"]:
             print(f"wrong: {report}", file=sys.stderr)

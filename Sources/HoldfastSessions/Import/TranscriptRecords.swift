@@ -133,6 +133,9 @@ struct TranscriptBatch: Sendable {
     /// More is known of a session that has begun.
     case more(TranscriptSession)
     case message(TranscriptMessage)
+
+    /// About what it takes in memory and in the store.
+    var size: Int { if case .message(let message) = self { message.size } else { 500 } }
   }
 
   var items: [Item] = []
@@ -143,13 +146,11 @@ struct TranscriptBatch: Sendable {
   var faults: [TranscriptFault] = []
 
   mutating func add(_ session: TranscriptSession) {
-    items.append(.session(session))
-    size += 500
+    add(Item.session(session))
   }
 
   mutating func add(more session: TranscriptSession) {
-    items.append(.more(session))
-    size += 500
+    add(Item.more(session))
   }
 
   mutating func add(_ message: TranscriptMessage) {
@@ -157,8 +158,22 @@ struct TranscriptBatch: Sendable {
       faults.append(TranscriptFault("", "A message's id is empty or longer than an id can be."))
       return
     }
-    items.append(.message(message))
-    size += message.size
+    add(Item.message(message))
+  }
+
+  private mutating func add(_ item: Item) {
+    items.append(item)
+    size += item.size
+  }
+
+  /// Where a piece that begins at `start` ends: after so many items, or sooner where they are long.
+  static func end(of items: [Item], from start: Int, most units: Int) -> Int {
+    var (end, size) = (start, 0)
+    while end < items.count, end - start < units, end == start || size + items[end].size <= 1 << 20 {
+      size += items[end].size
+      end += 1
+    }
+    return end
   }
 
   /// Whether it is time to write what is there.

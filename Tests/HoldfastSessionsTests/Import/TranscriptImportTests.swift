@@ -120,6 +120,22 @@ struct TranscriptImportTests {
     await store.close()
   }
 
+  @Test("a piece is bounded in messages and in bytes, and one message always fits")
+  func piecesAreBounded() {
+    var batch = TranscriptBatch()
+    for length in [10, 10, 10, 600_000, 600_000, 3_000_000, 10] {
+      var message = TranscriptMessage(session: "s", uid: "u", role: "user", time: 0)
+      message.content = String(repeating: "x", count: length)
+      batch.add(message)
+    }
+    var ends: [Int] = []
+    while (ends.last ?? 0) < batch.items.count {
+      ends.append(TranscriptBatch.end(of: batch.items, from: ends.last ?? 0, most: 2))
+    }
+    #expect(ends == [2, 4, 5, 6, 7])
+    #expect(batch.isFull)
+  }
+
   @Test("ids that cannot be kept are told and end nothing, and a session's id may be taken more than once")
   func oddIDs() async throws {
     let path = directory.file("t/opencode.db")

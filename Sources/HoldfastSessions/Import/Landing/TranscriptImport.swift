@@ -32,7 +32,7 @@ extension SQLiteSessionStore {
       var counts: [TranscriptCounts] = []
       var start = 0
       while start < items.count {
-        let end = min(items.count, start + pacer.units)
+        let end = TranscriptBatch.end(of: items, from: start, most: pacer.units)
         let slice = items[start..<end]
         let (began, made) = try await file.write { db in
           var landing = TranscriptLanding(format)
