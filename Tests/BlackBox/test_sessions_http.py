@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from urllib.parse import quote, urlencode
 
@@ -386,6 +387,35 @@ def test_a_lock_from_before_the_start_holds_up_no_reader_for_good(home: Home, da
     holder.execute("ROLLBACK")
     holder.close()
     settled(daemon)
+
+
+def test_a_store_locked_against_readers_from_before_the_start_is_said_and_opens_when_it_is_free(
+    home: Home, daemons: list[Daemon]
+) -> None:
+    append(home, "s", said("an eider"))
+    holder = sqlite3.connect(home.path / "sessions.db", isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    holder.execute("UPDATE session SET pinned = 1")
+    daemons.append(daemon := home.serve())
+
+    def held() -> dict | None:
+        report = daemon.json("/api/status")
+        return next((f for f in report["findings"] if f["code"] == "sessions-held"), None)
+
+    finding = eventually("the status names who holds it", held)
+    assert f"pid {os.getpid()} " in finding["message"]
+    for path in ("/api/sessions", "/api/search?q=eider"):
+        status, error = refused(daemon, path)
+        assert (status, error["code"]) == (503, "deadline")
+        assert f"pid {os.getpid()} " in error["message"]
+    assert daemon.get("/health")[0] == 200
+    holder.execute("ROLLBACK")
+    holder.close()
+    eventually("the list, with no restart", lambda: daemon.get("/api/sessions")[0] == 200)
+    assert [hit["session"] for hit in search(daemon, "eider")["hits"]] == ["s"]
+    settled(daemon)
+    assert daemon.json("/api/status")["health"] == "ok"
 
 
 def test_the_api_is_closed_to_foreign_hosts_and_origins_G06(daemon: Daemon) -> None:

@@ -51,7 +51,7 @@ extension StatusReport {
           code: "capture-incomplete", severity: "warning",
           message: "Not every request is in its session as a whole: \(skip.message)"))
     }
-    if let fault = sessions.searchFault, sessions.store?.fault == nil {
+    if let fault = sessions.searchFault, let store = sessions.store, store.file != nil, store.fault == nil {
       findings.append(
         Finding(
           code: "search-unavailable", severity: "warning",
@@ -104,7 +104,9 @@ extension StatusReport {
       findings.append(
         Finding(
           code: name + "-held", severity: "warning",
-          message: "\(title) wait in the spool while another program holds \(name).db: \(names)."))
+          message: file == nil
+            ? "\(name).db cannot be opened while another program holds it: \(names)."
+            : "\(title) wait in the spool while another program holds \(name).db: \(names)."))
     }
     if let spool, spool.damaged > 0 {
       findings.append(

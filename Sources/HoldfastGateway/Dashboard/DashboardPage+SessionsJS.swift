@@ -183,8 +183,16 @@ extension DashboardPage {
         }
       };
 
+      // The last word may not be written to its end; not so in quotes, after a minus, or in a filter.
+      const asTyped = (text) => {
+        const last = text.match(/\S*$/)[0];
+        const isOpen = (text.match(/"/g)?.length ?? 0) % 2 === 1;
+        const isWord = /[\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\p{N}]{2}$/u.test(last);
+        return isWord && !isOpen && !last.startsWith("-") && !last.includes(":") ? text + "*" : text;
+      };
+
       const search = async () => {
-        const question = find.value.trim();
+        const question = asTyped(find.value.trimStart()).trim();
         if (!question) return load(false);
         const signal = begin();
         try {

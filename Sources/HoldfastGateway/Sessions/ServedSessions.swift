@@ -40,7 +40,7 @@ public actor ServedSessions: Service {
   private var asking: Task<Int64?, any Error>?
 
   /// The longest an answer waits for the store.
-  private static let patience = Duration.seconds(10)
+  private static let patience = Duration.seconds(5)
   /// The longest a status waits for the index.
   private static let glance = Duration.seconds(1)
 
@@ -122,7 +122,11 @@ public actor ServedSessions: Service {
       }
     } catch let error as StoreError where error.code == .deadline {
       // While the file cannot be opened, that is the reason.
-      throw await stores.store.status().fault ?? error
+      let status = await stores.store.status()
+      if let fault = status.fault { throw fault }
+      var told = error
+      if told.holders.isEmpty { told.holders = status.holders }
+      throw told
     }
   }
 

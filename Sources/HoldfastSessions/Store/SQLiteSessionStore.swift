@@ -19,6 +19,7 @@ public final class SQLiteSessionStore: SessionStore {
   private let home: String
   private let spool: Spool
   private let opening: StoreFile
+  private let made = ContinuousClock.now
 
   /// Opens the store of a home; returns at once, the database is opened in the background and tried again for as
   /// long as it takes. Calls that need it wait, with the configuration's patience.
@@ -261,10 +262,16 @@ public final class SQLiteSessionStore: SessionStore {
     status.spool = spooled
     status.file = await opening.status
     status.fault = await opening.fault ?? spooled.lastError
-    if let file = status.file, file.waitingWrites > 0, let oldest = spooled.oldest,
-      UnixTime.now().milliseconds - oldest.milliseconds >= 1000
-    {
-      status.holders = LockTable.holders(ofDatabaseAt: file.path)
+    let isHeld: Bool
+    if let file = status.file {
+      let wait = spooled.oldest.map { UnixTime.now().milliseconds - $0.milliseconds } ?? 0
+      isHeld = file.waitingWrites > 0 && wait >= 1000
+    } else {
+      isHeld = made.duration(to: .now) >= .seconds(1)
+    }
+    if isHeld {
+      let path = status.file?.path ?? home + "/sessions.db"
+      status.holders = LockTable.holders(ofDatabaseAt: path).filter { $0.pid != getpid() }
     }
     return status
   }

@@ -12,7 +12,7 @@ public struct SessionStoreStatus: Sendable {
   public internal(set) var file: StateFileStatus?
   /// Why the database cannot be opened or written, while that lasts.
   public internal(set) var fault: StoreError?
-  /// Who holds the database, when accepted messages have waited for it for a second or more.
+  /// Who holds the database, when accepted messages or its opening have waited for it for a second or more.
   public internal(set) var holders: [LockHolder] = []
 
   /// A status in which nothing has happened.
