@@ -120,6 +120,32 @@ struct TranscriptImportTests {
     await store.close()
   }
 
+  @Test("a result that comes after the session was resumed here takes the place of the made-up one")
+  func realResultTakesOver_D06() async throws {
+    let store = try await open()
+    func line(_ type: String, _ payload: String) -> String {
+      #"{"timestamp":"2026-11-20T10:00:00Z","type":"\#(type)","payload":\#(payload)}"# + "\n"
+    }
+    let call = #"{"type":"function_call","name":"f","arguments":"{}","call_id":"c"}"#
+    let begun = line("session_meta", #"{"id":"t"}"#) + line("response_item", call)
+    let path = directory.file("t/rollout.jsonl")
+    try begun.write(toFile: path, atomically: false, encoding: .utf8)
+    let places = [TranscriptPlace(.codex, path)]
+    _ = try await store.importTranscripts(places, of: .codex)
+    #expect(try await store.resume("t").messages.map(\.synthetic) == [false, true])
+    _ = try await store.append(NewMessage(role: "user", "meanwhile"), to: "t")
+    let output = #"{"type":"function_call_output","call_id":"c","output":"real"}"#
+    try (begun + line("response_item", output)).write(toFile: path, atomically: false, encoding: .utf8)
+    for expected in [1, 0] {
+      #expect(try await store.importTranscripts(places, of: .codex).messages == expected)
+      let live = try await store.transcript(of: "t").messages
+      #expect(live.map(\.message.role) == ["assistant", "tool", "user"])
+      #expect(live.map(\.message.content) == [.text(""), .text("real"), .text("meanwhile")])
+      #expect(try await store.resume("t").messages.count == 3)
+    }
+    await store.close()
+  }
+
   @Test("a piece is bounded in messages and in bytes, and one message always fits")
   func piecesAreBounded() {
     var batch = TranscriptBatch()

@@ -25,6 +25,7 @@ extension SQLiteSessionStore {
   ) async throws -> TranscriptImportReport {
     let file = try await file()
     var pacer = SlicePacer(units: 64)
+    var resumed: Set<String> = []
     return try await TranscriptRun(places, format, onFault, onProgress).run { items in
       if dryRun {
         return try await [file.read { db in try TranscriptLanding.preview(items[...], format, db) }]
@@ -34,12 +35,13 @@ extension SQLiteSessionStore {
       while start < items.count {
         let end = TranscriptBatch.end(of: items, from: start, most: pacer.units)
         let slice = items[start..<end]
-        let (began, made) = try await file.write { db in
-          var landing = TranscriptLanding(format)
+        let (began, made) = try await file.write { [resumed] db in
+          var landing = TranscriptLanding(format, resumed: resumed)
           return (ContinuousClock.now, try landing.land(slice, db))
         }
         // No rest: whoever waits for the store has his turn before the next piece has its.
         _ = pacer.held(began.duration(to: .now))
+        resumed.formUnion(made.resumed)
         counts.append(made)
         start = end
       }

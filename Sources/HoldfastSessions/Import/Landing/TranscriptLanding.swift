@@ -11,6 +11,8 @@ struct TranscriptCounts: Sendable, Hashable {
   var messagesUpdated = 0
   /// Sessions that could not be put below the one they came from.
   var cycles: [String] = []
+  /// Sessions that were resumed here, so that calls in them have made-up results.
+  var resumed: [String] = []
 }
 
 /// Writes pieces of transcripts, inside a write transaction of the caller's. Doing it again changes nothing.
@@ -24,8 +26,12 @@ struct TranscriptLanding {
   /// Keys of this transaction.
   private var keys: [String: Int64] = [:]
   private var insertion: Statement?
+  private var resumed: Set<String>
 
-  init(_ format: TranscriptFormat) { self.format = format }
+  /// - Parameter resumed: what earlier pieces have found to be ``TranscriptCounts/resumed``.
+  init(_ format: TranscriptFormat, resumed: Set<String> = []) {
+    (self.format, self.resumed) = (format, resumed)
+  }
 
   /// Writes items in their order.
   mutating func land(_ items: ArraySlice<TranscriptBatch.Item>, _ db: Database) throws -> TranscriptCounts {
@@ -77,6 +83,16 @@ struct TranscriptLanding {
     let (id, found) = try Self.find(session.id, format, db)
     let key = try found?.key ?? SessionWriter.keyMaking(id, db)
     keys[session.id] = key
+    // Looked for once, where the session is met: it is a search through its messages.
+    if found?.isOurs == true, !resumed.contains(session.id),
+      try Bool.fetchOne(
+        db.cachedStatement(
+          sql: "SELECT EXISTS (SELECT 1 FROM message WHERE session = ? AND synthetic = 1 AND state = 'live')"),
+        arguments: [key]) == true
+    {
+      resumed.insert(session.id)
+      counts.resumed.append(session.id)
+    }
     let isNew = found?.isOurs != true
     var metadata: [String: JSONValue] = [:]
     if case .object(let fields) = found?.metadata { metadata = fields }
@@ -196,10 +212,29 @@ struct TranscriptLanding {
     try insertion.execute()
     if db.changesCount > 0 {
       counts.messages += 1
+      if let call = message.toolCallID, resumed.contains(message.session) {
+        try takeOver(call, message, db)
+      }
       return
     }
     try db.cachedStatement(sql: Self.update).execute(arguments: arguments)
     if db.changesCount > 0 { counts.messagesUpdated += 1 } else { counts.messagesKnown += 1 }
+  }
+
+  /// A real result takes the place of the one that resuming made up for its call (row D06).
+  private mutating func takeOver(_ call: String, _ message: TranscriptMessage, _ db: Database) throws {
+    let key = try key(of: message.session, db)
+    let row = try Row.fetchOne(
+      db.cachedStatement(
+        sql: """
+          SELECT id, placed_after FROM message
+          WHERE session = ? AND synthetic = 1 AND state = 'live' AND tool_call_id = ?
+          """), arguments: [key, call])
+    guard let row else { return }
+    try db.execute(sql: "UPDATE message SET state = 'undone' WHERE id = ?", arguments: [row[0] as Int64])
+    try db.execute(
+      sql: "UPDATE message SET placed_after = ? WHERE session = ? AND uid = ?",
+      arguments: [row[1] as Int64?, key, message.uid])
   }
 
   // MARK: Looking only
