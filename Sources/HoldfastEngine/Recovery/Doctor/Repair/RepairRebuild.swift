@@ -60,14 +60,14 @@ struct RepairRebuild {
       report.tables = tables
       report.actions.append("Every committed page was there: the new database has all of them.")
     } else if image.layout.reserved > 0, try countNoReserve(place), let tables = soundTables(place) {
-      // SQLite reads the rows it thus thinks beyond a page's end, where ``Salvage`` and its check of cells do not.
       report.tables = tables
-      report.problems.append(
-        "The header reserved \(image.layout.reserved) bytes of each page, which was wrong.")
+      report.problems.append(Self.wrongReserve(image))
       report.actions.append("Put the header right: the new database has every committed page.")
     } else {
       place.clearDatabase()
-      let salvage = try Salvage.run(image, into: place.database) {
+      let whole = try WholePages(image)
+      if whole != nil { report.problems.append(Self.wrongReserve(image)) }
+      let salvage = try Salvage.run(whole ?? image, into: place.database) {
         progress(0.4 + 0.5 * $0, "salvaging rows")
       }
       report.tables = salvage.tables.map {
@@ -89,6 +89,10 @@ struct RepairRebuild {
         """, path: path)
     }
     try step(.verified)
+  }
+
+  private static func wrongReserve(_ image: FileImage) -> String {
+    "The header reserved \(image.layout.reserved) bytes of each page, which was wrong."
   }
 
   /// Writes into the new database's header that SQLite has the whole of each page.
