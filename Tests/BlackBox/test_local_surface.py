@@ -29,7 +29,17 @@ def attempt(daemon: Daemon, path: str, host: str | None = None, **headers: str) 
     return ask(daemon.url, "GET", path, sent, host=host)
 
 
-PATHS = ["/v1/messages", "/v1/models", "/named/models", "/api/usage", "/api/status", "/", "/metrics"]
+PATHS = [
+    "/v1/messages",
+    "/v1/models",
+    "/named/models",
+    "/api/usage",
+    "/api/status",
+    "/api/sessions",
+    "/api/search?q=word",
+    "/",
+    "/metrics",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
