@@ -103,37 +103,6 @@ import Testing
     await file.close()
   }
 
-  /// A reader holds back far more than the turn folds; when it goes, all of it is folded and the WAL starts over.
-  @Test func whatALongReaderHeldBackIsFoldedAndTheFileCutBack_A12() async throws {
-    let directory = try TemporaryDirectory()
-    let limit = 1 << 20
-    let file = try await StateFile.open(
-      directory.file("ours.db"),
-      configuration: .init(durability: .processDeathOnly, checkpointPages: 64, walSizeLimit: limit),
-      migrations: notes)
-    try await file.write(insertNote("seen"))
-    let reader = try ForeignConnection(file.path)
-    try reader.run("BEGIN")
-    #expect(try reader.text("SELECT count(*) FROM note") == "1")
-    let text = String(repeating: "x", count: 100_000)
-    var written = 1
-    while file.status().walBytes < 16 * limit {
-      try await file.write(insertNote(text))
-      written += 1
-    }
-    #expect(try reader.text("SELECT count(*) FROM note") == "1")
-    try reader.run("COMMIT")
-    let cutBack = try await eventually {
-      try await file.write(insertNote("small"))
-      written += 1
-      return file.status().walBytes <= 2 * limit
-    }
-    #expect(cutBack)
-    await file.close()
-    #expect(try count(file.path) == written)
-    #expect(try integrity(file.path) == "ok")
-  }
-
   /// The handle is closed while the fold is under way, over and over; every row is there.
   @Test func aCloseInTheMiddleOfAFoldLosesNothing_B09() async throws {
     let directory = try TemporaryDirectory()

@@ -21,7 +21,11 @@ import Testing
     try reader.run("BEGIN")
     #expect(try reader.text("SELECT count(*) FROM note") == "1")
     let text = String(repeating: "x", count: 100_000)
-    while file.status().walBytes < 24 * limit { try await file.write(insertNote(text)) }
+    var written = 1
+    while file.status().walBytes < 24 * limit {
+      try await file.write(insertNote(text))
+      written += 1
+    }
     #expect(file.walReaders().map(\.pid) == [getpid()])
     #expect(try reader.text("SELECT count(*) FROM note") == "1")
     try reader.run("COMMIT")
@@ -31,6 +35,7 @@ import Testing
     var largestCut: Int64 = 0
     let cutBack = try await eventually {
       try await file.write(insertNote("small"))
+      written += 1
       let bytes = file.status().walBytes
       largestCut = max(largestCut, last - bytes)
       last = bytes
@@ -39,6 +44,9 @@ import Testing
     #expect(cutBack)
     #expect(largestCut <= WALTail.piece)
     await file.close()
+    let after = try ForeignConnection(file.path)
+    #expect(try after.text("SELECT count(*) FROM note") == "\(written)")
+    #expect(try after.text("PRAGMA integrity_check") == "ok")
   }
 
   /// One write, after which the WAL starts over, is enough: the rest is cut with nobody writing.
