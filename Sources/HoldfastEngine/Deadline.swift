@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Synchronization
-
 /// Waiting that ends by itself.
 package enum Deadline {
   /// Waits for `body`, at most for `duration`; the body then goes on unattended.
@@ -32,7 +30,7 @@ package enum Deadline {
 
   /// A continuation that is resumed once.
   private final class Waiter<Value: Sendable>: Sendable {
-    private let continuation = Mutex<CheckedContinuation<Value, any Error>?>(nil)
+    private let continuation = Monitor<CheckedContinuation<Value, any Error>?>(nil)
 
     func hold(_ continuation: CheckedContinuation<Value, any Error>) {
       self.continuation.withLock { $0 = continuation }

@@ -10,7 +10,8 @@
 
 /// State behind a mutex, with one condition to wait on: what a thread of ours sleeps in.
 ///
-/// `Synchronization.Mutex` has no condition, and a semaphore cannot wait for a predicate.
+/// `Synchronization.Mutex` has no condition, and on Linux Thread Sanitizer does not see it and reports races that are
+/// none; a semaphore cannot wait for a predicate.
 ///
 /// `@unchecked Sendable`: `state` is read and written only between `pthread_mutex_lock` and
 /// `pthread_mutex_unlock` of `mutex`; both C objects live at fixed addresses until `deinit`, when no

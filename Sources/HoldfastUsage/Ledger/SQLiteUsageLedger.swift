@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import HoldfastEngine
-import Synchronization
 
 /// The usage ledger of a home: rows are accepted into `spool/` and land in `usage.db`.
 ///
@@ -34,8 +33,8 @@ public final class SQLiteUsageLedger: UsageLedger {
 
   private let spool: Spool?
   private let file: StoreFile
-  private let table: Mutex<RateCardTable>
-  private let counts = Mutex(Counts())
+  private let table: Monitor<RateCardTable>
+  private let counts = Monitor(Counts())
 
   /// Opens the ledger of a home.
   ///
@@ -69,7 +68,7 @@ public final class SQLiteUsageLedger: UsageLedger {
   private init(spool: Spool?, file: StoreFile, rates: RateCardTable) {
     self.spool = spool
     self.file = file
-    table = Mutex(rates)
+    table = Monitor(rates)
   }
 
   /// Replaces the prices that rows accepted from now on are costed with.

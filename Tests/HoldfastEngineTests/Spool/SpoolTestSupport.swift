@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
-import Synchronization
 
 @testable import HoldfastEngine
 
@@ -15,7 +14,7 @@ import Synchronization
 
 /// Closed until opened; whoever passes waits for that.
 final class Gate: Sendable {
-  private let state = Mutex<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>])>((false, []))
+  private let state = Monitor<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>])>((false, []))
 
   func pass() async {
     await withCheckedContinuation { continuation in

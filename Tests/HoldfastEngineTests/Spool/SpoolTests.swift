@@ -3,7 +3,6 @@
 import Foundation
 import GRDB
 import HoldfastTestKit
-import Synchronization
 import Testing
 
 @testable import HoldfastEngine
@@ -38,12 +37,12 @@ extension Spool {
 /// A database that fails as told before each write, without being one.
 private final class FaultySink: SpoolSink {
   private let file: StateFile
-  private let script: Mutex<[Fault]>
+  private let script: Monitor<[Fault]>
   enum Fault { case none, before, after }
 
   init(_ file: StateFile, _ faults: [Fault]) {
     self.file = file
-    script = Mutex(faults.reversed())
+    script = Monitor(faults.reversed())
   }
 
   func land(

@@ -3,7 +3,6 @@
 import HoldfastEngine
 import HoldfastTestKit
 import HoldfastUsage
-import Synchronization
 import Testing
 
 @Suite("Costing history again")
@@ -32,7 +31,7 @@ struct UsageRecostTests {
     #expect(try await ledger.report(UsageReportQuery(by: .provider)).first?.unpriced == 601)
 
     ledger.setRates(.builtIn)
-    let slices = Mutex<[Int64]>([])
+    let slices = Monitor<[Int64]>([])
     let report = try await ledger.recost { done in slices.withLock { $0.append(done.rows) } }
     #expect(report.rows == 602 && report.changed == 600 && report.unpriced == 1)
     #expect(slices.withLock { $0 } == [250, 500, 602])
