@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The long variants: torture with kills and power cuts, a backup of 1 GB beside writers, fairness beside plain SQLite,
 # closes under load, an import of a million messages, 10,000 damaged files (HOLDFAST_FUZZ_FILES, HOLDFAST_FUZZ_SEED),
-# and the black-box tests marked so,
-# all against a release build where it is the program that is tested. Arguments go to pytest.
+# and the black-box tests marked so, all against a release build where it is the program that is tested. Arguments go
+# to pytest.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

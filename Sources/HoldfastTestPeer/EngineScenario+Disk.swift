@@ -170,8 +170,14 @@ func useWithoutRights(_ settings: PeerSettings, _ link: PeerLink) async throws {
     await link.reach("open")
     do {
       let file = try await settings.open()
-      _ = try await file.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM number") }
-      try await file.write { try insert(settings.first, $0) }
+      do {
+        _ = try await file.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM number") }
+        try await file.write { try insert(settings.first, $0) }
+      } catch {
+        // One that is merely dropped closes later, and until then the next would share its read-only -shm.
+        await file.close()
+        throw error
+      }
       await file.close()
       link.tell("opened")
     } catch let error as StoreError {
