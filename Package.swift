@@ -24,6 +24,7 @@ let package = Package(
     .library(name: "HoldfastEngine", targets: ["HoldfastEngine"]),
     .library(name: "HoldfastUsage", targets: ["HoldfastUsage"]),
     .library(name: "HoldfastSessions", targets: ["HoldfastSessions"]),
+    .library(name: "HoldfastMailbox", targets: ["HoldfastMailbox"]),
     .library(name: "HoldfastGateway", targets: ["HoldfastGateway"]),
     .library(name: "HoldfastTestKit", targets: ["HoldfastTestKit"]),
     .executable(name: "holdfast", targets: ["HoldfastTool"]),
@@ -76,9 +77,13 @@ let package = Package(
       ],
       swiftSettings: house),
     .target(
+      name: "HoldfastMailbox",
+      dependencies: ["HoldfastEngine", grdb, logging],
+      swiftSettings: house),
+    .target(
       name: "HoldfastGateway",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "CZlib", logging,
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"),
@@ -92,21 +97,22 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "HoldfastTestKit",
-      dependencies: ["CHoldfast", "HoldfastEngine", "HoldfastSessions", grdb, sqlite],
+      dependencies: ["CHoldfast", "HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", grdb, sqlite],
       swiftSettings: house),
     // The program that tests run as their other processes.
     .executableTarget(
       name: "HoldfastTestPeer",
-      dependencies: ["HoldfastEngine", "HoldfastSessions", "HoldfastTestKit", grdb],
+      dependencies: ["HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", "HoldfastTestKit", grdb],
       swiftSettings: house),
     .target(
       name: "Holdfast",
-      dependencies: ["HoldfastEngine", "HoldfastUsage"],
+      dependencies: ["HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox"],
       swiftSettings: house),
     .executableTarget(
       name: "HoldfastTool",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastGateway", "HoldfastTestKit", logging,
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "HoldfastGateway",
+        "HoldfastTestKit", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -139,10 +145,14 @@ let package = Package(
       dependencies: ["HoldfastSessions", "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", grdb],
       swiftSettings: house),
     .testTarget(
+      name: "HoldfastMailboxTests",
+      dependencies: ["HoldfastMailbox", "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", grdb],
+      swiftSettings: house),
+    .testTarget(
       name: "HoldfastGatewayTests",
       dependencies: [
-        "HoldfastGateway", "HoldfastUsage", "HoldfastSessions", "HoldfastEngine", "HoldfastTestKit", "CZlib",
-        logging,
+        "HoldfastGateway", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "HoldfastEngine",
+        "HoldfastTestKit", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
