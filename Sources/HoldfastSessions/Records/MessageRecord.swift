@@ -97,6 +97,14 @@ public struct MessageAcknowledgement: Sendable, Hashable, Codable {
   /// Fields of which something could not be stored and was replaced by U+FFFD (row D01).
   public var repaired: [String]?
 
+  /// What became of a message.
+  public init(
+    uid: String, seq: Int64, duplicate: Bool? = nil, wantedUID: String? = nil, repaired: [String]? = nil
+  ) {
+    (self.uid, self.seq, self.duplicate) = (uid, seq, duplicate)
+    (self.wantedUID, self.repaired) = (wantedUID, repaired)
+  }
+
   enum CodingKeys: String, CodingKey {
     case uid, seq, duplicate, repaired
     case wantedUID = "wanted_uid"

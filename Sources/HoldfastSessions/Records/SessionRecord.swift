@@ -78,6 +78,11 @@ public struct SessionAcknowledgement: Sendable, Hashable, Codable {
   public var created: Bool
   /// Fields of which something could not be stored and was replaced by U+FFFD.
   public var repaired: [String]?
+
+  /// What became of a creation.
+  public init(id: String, created: Bool, repaired: [String]? = nil) {
+    (self.id, self.created, self.repaired) = (id, created, repaired)
+  }
 }
 
 /// A session as it is in the store.
@@ -139,6 +144,20 @@ public struct SessionRecord: Sendable, Hashable, Codable {
   }
 }
 
+extension SessionRecord {
+  /// A session that came from no other and of which nothing else is known.
+  ///
+  /// - Parameters:
+  ///   - started: when it began, RFC 3339.
+  ///   - lastActive: when its last message was written, RFC 3339.
+  public init(id: String, started: String, lastActive: String) {
+    self.init(
+      id: id, edge: .root, started: started, lastActive: lastActive, failed: false, archived: false,
+      pinned: false, messages: 0, failedChildren: 0, own: SessionSums(), total: SessionSums(),
+      costMicrodollars: 0)
+  }
+}
+
 /// A row that could not be read; its bytes were left as they are (rows D13, D14).
 public struct RowFault: Sendable, Hashable, Codable {
   /// The table.
@@ -147,4 +166,9 @@ public struct RowFault: Sendable, Hashable, Codable {
   public var row: String
   /// What is wrong with it.
   public var reason: String
+
+  /// A row that could not be read.
+  public init(table: String, row: String, reason: String) {
+    (self.table, self.row, self.reason) = (table, row, reason)
+  }
 }

@@ -7,8 +7,8 @@ extension SQLiteSessionStore {
   /// Begins a message that is written while it is being said; makes the session when it is missing.
   ///
   /// - Parameter message: what is known at the beginning; a text, which pieces are added to.
-  /// - Throws: ``SessionError`` `invalid` when its content is no text or its uid is another message's.
-  public func appendStreaming(_ message: NewMessage, to session: String) async throws -> MessageStream {
+  /// - Throws: ``SessionError`` `invalid` when its content is no text or there is a message with its uid.
+  public func appendStreaming(_ message: NewMessage, to session: String) async throws -> any MessageStream {
     guard case .text(let beginning) = message.content else {
       throw SessionError(.invalid, "A message that is streamed has a text; append one of parts as a whole.")
     }
@@ -24,7 +24,7 @@ extension SQLiteSessionStore {
       return made
     }
     let written = (TextRepair.withoutNUL(beginning) ?? beginning).utf8.count
-    return MessageStream(self, session: session, made, written: written)
+    return SQLiteMessageStream(self, session: session, made, written: written)
   }
 
   /// Adds a piece to a message that is streamed, behind its first `length` bytes.

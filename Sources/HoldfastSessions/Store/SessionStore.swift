@@ -4,6 +4,8 @@
 ///
 /// Every `id` a call takes may be the beginning of one, when only one session's id begins like that; calls that
 /// make what is missing take it as it is.
+///
+/// What an implementation owes beyond the signatures is what `SessionStoreConformance` of `HoldfastTestKit` asks.
 public protocol SessionStore: Sendable {
   /// Makes a session, and the parent it names; one that is there gets what it lacks and keeps what it has (D04).
   ///
@@ -31,6 +33,13 @@ public protocol SessionStore: Sendable {
   /// Waits until every message accepted before the call is in the store, or set aside with its reason.
   func flush(within: Duration?) async throws
 
+  /// Begins a message that is written while it is being said; makes the session when it is missing.
+  ///
+  /// It is there at once, marked as `streaming` until ``MessageStream/finish(_:)``.
+  /// - Parameter message: what is known at the beginning; a text, which pieces are added to.
+  /// - Throws: ``SessionError`` `invalid` when its content is no text or there is a message with its uid.
+  func appendStreaming(_ message: NewMessage, to session: String) async throws -> any MessageStream
+
   /// The one session whose id is `id` or begins with it.
   func session(_ id: String) async throws -> SessionRecord
 
@@ -52,6 +61,21 @@ public protocol SessionStore: Sendable {
   /// A copy of the live messages up to `seq` (all when nil) that goes its own way; the copies cost nothing again.
   func fork(_ id: String, upTo seq: Int64?, as new: NewSession) async throws -> SessionAcknowledgement
 
+  /// Lets a summary stand for the live messages up to `seq`; they stay, as `compacted`.
+  ///
+  /// The summary is read where they were. Sending the same one again, by its uid, changes nothing.
+  @discardableResult
+  func compact(_ id: String, upTo seq: Int64, summary: NewMessage) async throws -> MessageAcknowledgement
+
+  /// Makes the session that goes on where `id` was compacted: its first message is the summary, and `id` ends as
+  /// `continued`. What the new one does not say of its source, model and place it takes over.
+  ///
+  /// Asked again for the same new id it changes nothing.
+  @discardableResult
+  func continuation(
+    of id: String, summary: NewMessage, as new: NewSession
+  ) async throws -> SessionAcknowledgement
+
   /// Takes back the live messages after `seq`; they stay, as `undone`. Returns how many.
   @discardableResult
   func rewind(_ id: String, after seq: Int64) async throws -> Int
@@ -71,6 +95,34 @@ public protocol SessionStore: Sendable {
   /// parent. What it cost stays in its ancestors' totals. Returns how many sessions went.
   @discardableResult
   func delete(_ id: String) async throws -> Int
+
+  /// What ``prune(_:)`` would remove now.
+  func prunable(_ pruning: SessionPruning) async throws -> SessionPruned
+
+  /// Removes sessions for good, the longest inactive first, in pieces short enough for nobody to be held up
+  /// (row A11).
+  ///
+  /// What they cost stays in their ancestors' totals. Work that is stopped half way leaves whole pieces; a session
+  /// that somebody writes to while its messages go keeps those that are left.
+  /// - Returns: what was removed.
+  @discardableResult
+  func prune(_ pruning: SessionPruning) async throws -> SessionPruned
+
+  /// Hands out sessions with their messages of every state, a bounded piece at a time.
+  ///
+  /// - Parameters:
+  ///   - ids: only these, by their whole ids; all when nil.
+  ///   - take: called with each line in order.
+  /// - Returns: rows that could not be read and were left out.
+  func export(_ ids: [String]?, _ take: (SessionTransferLine) throws -> Void) async throws -> [RowFault]
+
+  /// Takes in lines of an export in one step; doing it again changes nothing.
+  ///
+  /// - Parameters:
+  ///   - lines: in the order of the export.
+  ///   - session: the id of the session the first messages belong to, when the lines begin with messages.
+  /// - Throws: ``SessionError`` `invalid` when it is not known whose a message is.
+  func take(_ lines: [SessionTransferLine], into session: String?) async throws -> SessionsTaken
 
   /// What the store holds and what it refused; waits for nothing.
   func status() async -> SessionStoreStatus
@@ -92,6 +144,14 @@ extension SessionStore {
   public func accept(_ message: NewMessage, for session: String) throws -> MessageAcknowledgement {
     try accept(message, for: session, making: nil)
   }
+
+  /// Hands out every session with its messages.
+  public func export(_ take: (SessionTransferLine) throws -> Void) async throws -> [RowFault] {
+    try await export(nil, take)
+  }
+
+  /// Waits until every message accepted before the call is settled, as long as it takes.
+  public func flush() async throws { try await flush(within: nil) }
 
   /// The live messages of a session.
   public func transcript(of id: String) async throws -> SessionTranscript {
@@ -142,6 +202,9 @@ public struct SessionList: Sendable, Hashable {
   public var faults: [RowFault] = []
   /// Where the next piece begins; nil at the end, and when no limit was asked for.
   public var next: SessionPlace?
+
+  /// No sessions.
+  public init() {}
 }
 
 /// A session with its messages, and the rows that could not be read.
@@ -156,4 +219,7 @@ public struct SessionTranscript: Sendable, Hashable {
   public var next: MessagePlace?
   /// Where the messages before this piece end; nil when there are none, or all were asked for.
   public var previous: MessagePlace?
+
+  /// A session of which no message is told.
+  public init(session: SessionRecord) { self.session = session }
 }

@@ -35,6 +35,21 @@ public enum SessionTransferLine: Sendable, Hashable, Codable {
   }
 }
 
+/// What a store took in of an export.
+public struct SessionsTaken: Sendable, Hashable {
+  /// Sessions that were new.
+  public var sessions = 0
+  /// Messages that were new.
+  public var messages = 0
+  /// The session named last: whose the next messages are.
+  public var last: String?
+
+  /// Nothing yet.
+  ///
+  /// - Parameter last: whose the first messages are.
+  public init(last: String? = nil) { self.last = last }
+}
+
 extension SQLiteSessionStore {
   /// Hands out sessions with their messages of every state, a bounded piece at a time.
   ///
@@ -43,7 +58,7 @@ extension SQLiteSessionStore {
   ///   - take: called with each line in order.
   /// - Returns: rows that could not be read and were left out.
   public func export(
-    _ ids: [String]? = nil, _ take: (SessionTransferLine) throws -> Void
+    _ ids: [String]?, _ take: (SessionTransferLine) throws -> Void
   ) async throws -> [RowFault] {
     let file = try await file()
     let wanted = ids.map { JSONValue.array($0.map(JSONValue.string)).json }
@@ -90,17 +105,15 @@ extension SQLiteSessionStore {
   /// - Parameters:
   ///   - lines: in the order of the export.
   ///   - session: the id of the session the first messages belong to, when the lines begin with messages.
-  /// - Returns: how many sessions and messages were new, and the session named last.
-  public func take(
-    _ lines: [SessionTransferLine], into session: String?
-  ) async throws -> (sessions: Int, messages: Int, last: String?) {
+  /// - Throws: ``SessionError`` `invalid` when it is not known whose a message is.
+  public func take(_ lines: [SessionTransferLine], into session: String?) async throws -> SessionsTaken {
     let prepared = try lines.map { line -> SessionTransferLine in
       guard case .message(var record) = line else { return line }
       record.message = try MessageWriter.prepare(record.message).0
       return .message(record)
     }
     return try await write { db in
-      var counts = (sessions: 0, messages: 0, last: session)
+      var counts = SessionsTaken(last: session)
       for line in prepared {
         switch line {
         case .session(let record):

@@ -13,6 +13,11 @@ public struct SessionTree: Sendable, Hashable, Encodable {
   /// Rows of the tree that could not be read, with all below them; only at its top.
   public var unreadable: [RowFault]?
 
+  /// A session and what came from it.
+  public init(session: SessionRecord, children: [SessionTree] = []) {
+    (self.session, self.children) = (session, children)
+  }
+
   /// Levels that are read at most: a tree of JSON is walked by recursion, here and by whoever reads it.
   static let mostLevels = 256
 }

@@ -39,18 +39,18 @@ public struct TranscriptPage: Sendable, Hashable {
 
 /// A place between the messages of a session, in the order they are read; as text, for a URL.
 public struct MessagePlace: Sendable, Hashable, Codable, LosslessStringConvertible {
-  var after: Int64
-  var isPlaced: Bool
-  var seq: Int64
+  package var after: Int64
+  package var isPlaced: Bool
+  package var seq: Int64
 
-  init(after: Int64, isPlaced: Bool, seq: Int64) {
+  package init(after: Int64, isPlaced: Bool, seq: Int64) {
     (self.after, self.isPlaced, self.seq) = (after, isPlaced, seq)
   }
 
   /// Before every message.
-  static let start = MessagePlace(after: -1, isPlaced: false, seq: -1)
+  package static let start = MessagePlace(after: -1, isPlaced: false, seq: -1)
   /// After every message.
-  static let end = MessagePlace(after: .max, isPlaced: true, seq: .max)
+  package static let end = MessagePlace(after: .max, isPlaced: true, seq: .max)
 
   /// Reads what ``description`` wrote; nil for anything else.
   public init?(_ text: String) {
@@ -82,10 +82,10 @@ public struct MessagePlace: Sendable, Hashable, Codable, LosslessStringConvertib
 
 /// A place in the list of sessions; as text, for a URL.
 public struct SessionPlace: Sendable, Hashable, LosslessStringConvertible {
-  var lastActive: Int64
-  var key: Int64
+  package var lastActive: Int64
+  package var key: Int64
 
-  init(lastActive: Int64, key: Int64) { (self.lastActive, self.key) = (lastActive, key) }
+  package init(lastActive: Int64, key: Int64) { (self.lastActive, self.key) = (lastActive, key) }
 
   /// Reads what ``description`` wrote; nil for anything else.
   public init?(_ text: String) {

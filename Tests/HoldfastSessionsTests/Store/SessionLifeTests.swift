@@ -73,7 +73,7 @@ struct SessionLifeTests {
         await stream.add(piece)
       }
       // Past the interval: a write is under way and waits.
-      try await Task.sleep(for: MessageStream.interval * 2)
+      try await Task.sleep(for: SQLiteMessageStream.interval * 2)
       await stream.add("\u{308}")
       expected += "\u{308}"
       try other.run("COMMIT")

@@ -26,10 +26,18 @@ struct Sessions: AsyncParsableCommand {
 }
 
 extension CommonOptions {
-  /// Runs `body` with the home's session store, and closes it behind.
+  /// Runs `body` with the session store, and closes it behind.
   ///
   /// - Parameter making: whether a home that is missing is made; otherwise there is nothing to find in it.
   func withSessions<Value: Sendable>(
+    making: Bool, _ body: (any SessionStore) async throws -> Value
+  ) async throws -> Value {
+    try await withSessionFiles(making: making) { store in try await body(store) }
+  }
+
+  /// Runs `body` with the session store of the home's files, for what stands on these: search, and imports of
+  /// other programs' transcripts.
+  func withSessionFiles<Value: Sendable>(
     making: Bool, _ body: (SQLiteSessionStore) async throws -> Value
   ) async throws -> Value {
     let home = resolvedHome

@@ -74,7 +74,7 @@ private struct Appending {
 
   private typealias Item = JSONInput.Item<NewMessage>
 
-  let store: SQLiteSessionStore
+  let store: any SessionStore
   let session: String
   let input: LineReader
   let isJSON: Bool

@@ -192,7 +192,7 @@ struct SessionsDelete: AsyncParsableCommand {
 extension CommonOptions {
   /// Changes a session and prints what it is now.
   fileprivate func changeSession(
-    _ body: (SQLiteSessionStore) async throws -> SessionRecord
+    _ body: (any SessionStore) async throws -> SessionRecord
   ) async throws {
     let session = try await withSessions(making: false, body)
     Console.print(json ? try JSONLine.text(session) : session.id)

@@ -161,7 +161,7 @@ struct SessionsImport: AsyncParsableCommand {
     if isLooking, !Home.exists(common.resolvedHome.path + "/sessions.db") {
       report = try await TranscriptPlace.preview(places, of: format, onFault: say)
     } else {
-      report = try await common.withSessions(making: !isLooking) { store in
+      report = try await common.withSessionFiles(making: !isLooking) { store in
         try await store.importTranscripts(places, of: format, dryRun: isLooking, onFault: say) { report in
           Console.progress(
             "\(format.rawValue): \(Amount.count(report.messages + report.messagesKnown)) messages")
@@ -220,7 +220,7 @@ struct SessionsImport: AsyncParsableCommand {
   }
 
   private static func read(
-    _ input: LineReader, into store: SQLiteSessionStore, _ imported: inout Imported
+    _ input: LineReader, into store: any SessionStore, _ imported: inout Imported
   ) async throws {
     var session: String?
     // The next piece is read while this one is written.

@@ -52,7 +52,7 @@ struct SessionsSearch: AsyncParsableCommand {
   func run() async throws {
     let options = SearchOptions(limit: limit, neighbours: neighbours, groupsByLineage: grouped)
     let text = question.joined(separator: " ")
-    let answer = try await common.withSessions(making: false) { store in
+    let answer = try await common.withSessionFiles(making: false) { store in
       let search = store.makeSearch()
       let outcome: Result<SearchAnswer, any Error>
       do {
