@@ -33,12 +33,13 @@ extension SQLiteSessionStore {
   public func continuation(
     of id: String, summary: NewMessage, as new: NewSession
   ) async throws -> SessionAcknowledgement {
-    let (prepared, _) = try MessageWriter.prepare(summary)
-    var new = new
+    let (prepared, mended) = try MessageWriter.prepare(summary)
+    var (new, repaired) = Self.repaired(new)
+    repaired += mended.map { "summary." + $0 }
     let name = new.id ?? Self.mintedID()
     new.id = name
     (new.parent, new.edge) = (nil, nil)
-    return try await write { [new] db in
+    return try await write { [new, repaired] db in
       let origin = try SessionWriter.resolve(id, db)
       guard try SessionWriter.key(of: name, db) == nil else {
         return SessionAcknowledgement(id: name, created: false)
@@ -59,7 +60,7 @@ extension SQLiteSessionStore {
       try db.execute(
         sql: "UPDATE session SET ended_ms = ?, ended_reason = 'continued' WHERE key = ? AND ended_ms IS NULL",
         arguments: [SessionTime.now(), origin])
-      return SessionAcknowledgement(id: name, created: true)
+      return SessionAcknowledgement(id: name, created: true, repaired: repaired.isEmpty ? nil : repaired)
     }
   }
 }

@@ -72,7 +72,7 @@ public final class SQLiteSessionStore: SessionStore {
   }
 
   /// The session with every text storable, and the fields that were repaired.
-  private static func repaired(_ session: NewSession) -> (NewSession, [String]) {
+  static func repaired(_ session: NewSession) -> (NewSession, [String]) {
     var new = session
     var repaired: [String] = []
     func mend(_ name: String, _ field: WritableKeyPath<NewSession, String?>) {
@@ -181,11 +181,10 @@ public final class SQLiteSessionStore: SessionStore {
   /// A copy of the live messages that goes its own way.
   public func fork(_ id: String, upTo seq: Int64?, as new: NewSession) async throws -> SessionAcknowledgement
   {
-    var new = new
+    let (storable, repaired) = Self.repaired(new)
+    var new = storable
     let name = new.id ?? Self.mintedID()
-    new.id = name
-    new.parent = nil
-    new.edge = nil
+    (new.id, new.parent, new.edge) = (name, nil, nil)
     return try await write { [new] db in
       let origin = try SessionWriter.resolve(id, db)
       guard try SessionWriter.key(of: name, db) == nil else {
@@ -203,7 +202,7 @@ public final class SQLiteSessionStore: SessionStore {
             finish_reason, time_ms, synthetic, id
           FROM message WHERE session = ? AND state = 'live' AND coalesce(placed_after, seq) <= ? ORDER BY seq
           """, arguments: [key, origin, seq ?? .max])
-      return SessionAcknowledgement(id: name, created: true)
+      return SessionAcknowledgement(id: name, created: true, repaired: repaired.isEmpty ? nil : repaired)
     }
   }
 

@@ -58,31 +58,6 @@ struct SessionLifeTests {
     await store.close()
   }
 
-  /// Pieces added while another is on its way to a slow disk are written once, in order.
-  @Test("pieces that come during a write are neither lost nor doubled")
-  func streamingBesideItself() async throws {
-    let store = try await open()
-    let stream = try await store.appendStreaming(NewMessage(role: "assistant", "at first "), to: "s")
-    let other = try ForeignConnection(directory.file("home") + "/sessions.db", busyTimeout: 10_000)
-    var expected = "at first "
-    for round in 0..<20 {
-      try other.run("BEGIN IMMEDIATE")
-      for number in 0..<5 {
-        let piece = "e\u{301}\(round).\(number) "
-        expected += piece
-        await stream.add(piece)
-      }
-      // Past the interval: a write is under way and waits.
-      try await Task.sleep(for: SQLiteMessageStream.interval * 2)
-      await stream.add("\u{308}")
-      expected += "\u{308}"
-      try other.run("COMMIT")
-    }
-    try await stream.finish()
-    #expect(try await texts(store.transcript(of: "s")) == [.text(expected)])
-    await store.close()
-  }
-
   @Test("a summary is read where the messages were it stands for")
   func compaction() async throws {
     let store = try await open()
