@@ -37,6 +37,27 @@ extension LockTable {
   }
 }
 
+extension LockTable {
+  /// The processes that share an open file with a lock of the file at `path`: those the kernel would have to see
+  /// the end of before the lock is free. Not this one; nor those whose descriptors this user may not see.
+  ///
+  /// - Parameter path: of a file whose locks are OFD locks; it is not opened.
+  public static func processes(withLockedFileAt path: String) -> [Int32] {
+    #if os(Linux)
+      guard let identity = FileIdentity(path: path) else { return [] }
+      return ProcFile.processes().filter { pid in
+        guard pid != getpid() else { return false }
+        return ProcFile.names(in: "/proc/\(pid)/fd").contains { descriptor in
+          FileIdentity(path: "/proc/\(pid)/fd/\(descriptor)") == identity
+            && ProcFile.lines("/proc/\(pid)/fdinfo/\(descriptor)").contains { $0.hasPrefix("lock:") }
+        }
+      }
+    #else
+      return []
+    #endif
+  }
+}
+
 #if os(Linux)
   extension LockTable {
     static func locks(ofDatabaseAt path: String) -> [(holder: LockHolder, mode: KernelLock.Mode)] {

@@ -34,9 +34,12 @@ public final class LockFile: Sendable {
   /// Opens the file, making it with mode 0600 whatever the umask if there is none and `creates` is true.
   ///
   /// A symbolic link at `path` is refused: whoever planted it would choose what is locked and written.
+  ///
+  /// - Parameter isReadOnly: for a descriptor that is handed to others, who are to write nothing; it can carry
+  ///   shared locks only.
   /// - Throws: ``StoreError`` with code `permission` or `cannotOpen`.
-  public init(path: String, creates: Bool = true) throws(StoreError) {
-    let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (creates ? O_CREAT : 0)
+  public init(path: String, creates: Bool = true, isReadOnly: Bool = false) throws(StoreError) {
+    let flags = (isReadOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | (creates ? O_CREAT : 0)
     let opened = unsafe open(path, flags, 0o600)
     guard opened >= 0 else { throw .opening(path, errno: errno) }
     self.path = path

@@ -37,6 +37,42 @@ public enum JournalRecovery {
     of path: String, after process: ExitedProcess, within patience: Duration = .seconds(2)
   ) async throws(StoreError) -> Outcome {
     let path = try CanonicalPath.of(path)
+    return try await recoverOnThread(path, within: patience)
+  }
+
+  /// Rolls the hot journal of a database back where the writers are known by a lock, and not by their numbers.
+  ///
+  /// Whoever may write holds a lock of this byte of a file for as long as it lives, through fork(2) and exec(2):
+  /// an OFD lock of its standard input, say. It is taken exclusively here, for as long as this takes, so that
+  /// all of them are gone and none comes meanwhile (row C02).
+  ///
+  /// - Parameters:
+  ///   - path: the database.
+  ///   - lock: an open file of the caller's own, without a lock of the byte.
+  ///   - byte: the byte that every writer holds.
+  ///   - patience: how long to wait for the locks of others on the database.
+  /// - Throws: ``StoreError`` with code `transient` while a writer lives; otherwise as
+  ///   ``recoverJournal(of:after:within:)``.
+  @discardableResult
+  public static func recoverJournal(
+    of path: String, afterAllWhoHold lock: LockFile, at byte: Int64, within patience: Duration = .seconds(2)
+  ) async throws(StoreError) -> Outcome {
+    guard try lock.tryLock(.exclusive, at: byte) else {
+      throw StoreError(
+        .transient,
+        """
+        The journal of \(path.fileName) was not looked at since somebody who may be writing lives; nothing was \
+        changed: try again when it has ended.
+        """, path: path)
+    }
+    defer { lock.unlock(at: byte) }
+    let path = try CanonicalPath.of(path)
+    return try await recoverOnThread(path, within: patience)
+  }
+
+  private static func recoverOnThread(
+    _ path: String, within patience: Duration
+  ) async throws(StoreError) -> Outcome {
     do {
       return try await BlockingThread.run(named: "hf-rollback") {
         try recover(path, deadline: .now + patience)
