@@ -48,6 +48,10 @@ let package = Package(
     // The gateway's API and pages.
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    // Starting workers in a process group of their own, and learning of their ends without a race.
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    // The paths and descriptors swift-subprocess takes.
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
     // config.yaml has keys the user invents (provider names), which a Codable decoder reads whole.
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
@@ -78,7 +82,13 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "HoldfastMailbox",
-      dependencies: ["HoldfastEngine", grdb, logging],
+      dependencies: [
+        "HoldfastEngine", grdb, logging,
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "Yams", package: "Yams"),
+      ],
       swiftSettings: house),
     .target(
       name: "HoldfastGateway",
@@ -102,7 +112,7 @@ let package = Package(
     // The program that tests run as their other processes.
     .executableTarget(
       name: "HoldfastTestPeer",
-      dependencies: ["HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", "HoldfastTestKit", grdb],
+      dependencies: ["HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", "HoldfastTestKit", grdb, logging],
       swiftSettings: house),
     .target(
       name: "Holdfast",
@@ -146,7 +156,9 @@ let package = Package(
       swiftSettings: house),
     .testTarget(
       name: "HoldfastMailboxTests",
-      dependencies: ["HoldfastMailbox", "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", grdb],
+      dependencies: [
+        "HoldfastMailbox", "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", grdb, logging,
+      ],
       swiftSettings: house),
     .testTarget(
       name: "HoldfastGatewayTests",

@@ -7,6 +7,12 @@ import Foundation
 import HoldfastTestKit
 
 let words = CommandLine.arguments
+// A worker's standard input is no link to a test, and not its to read.
+if words.count == 3, words[1] == "worker" { try WorkerScenario.run(words[2]) }
+if words.count == 3, words[1] == "worker-left" {
+  setsid()
+  try WorkerScenario.run(words[2])
+}
 let link = PeerLink()
 if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
   try await scenario.run(try decode(PeerSettings.self, words[2]), link)
@@ -14,6 +20,8 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
   try await scenario.run(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "indexMessages" {
   try await indexMessages(try decode(PeerSettings.self, words[2]), link)
+} else if words.count == 3, words[1] == "host" {
+  try await hostWorker(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "torture" {
   // One process of a torture run, which starts this program with the peer's own settings.
   try await decode(TorturePeer.self, words[2]).run(link)
@@ -23,7 +31,7 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
 } else {
   let names =
     Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + [
-      "indexMessages", "torture", "backup-load",
+      "indexMessages", "host", "torture", "backup-load", "worker",
     ]
   FileHandle.standardError.write(
     Data("usage: HoldfastTestPeer \(names.joined(separator: "|")) JSON\n".utf8))

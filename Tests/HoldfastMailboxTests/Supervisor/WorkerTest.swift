@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+import HoldfastEngine
+import HoldfastTestKit
+import Logging
+
+@testable import HoldfastMailbox
+
+/// A mailbox directory with an `outbound.db` in rollback mode, and real workers for it.
+final class WorkerTest: Sendable {
+  let directory: TemporaryDirectory
+  let peer: String
+  let lock: WorkerLock
+  let address: MailboxAddress
+  let logger: Logger = {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+  }()
+
+  var mailbox: String { directory.path }
+  var outbound: String { directory.file("outbound.db") }
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    peer = try PeerProcess.builtExecutable(named: "HoldfastTestPeer")
+    lock = try WorkerLock(mailbox: directory.path)
+    address = try MailboxAddress(agent: "agent", session: "session")
+    try ForeignConnection(directory.file("outbound.db")).run(
+      """
+      CREATE TABLE messages_out(
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT, content TEXT) STRICT;
+      INSERT INTO messages_out(id, kind, content) VALUES ('first', 'x', '"old"')
+      """)
+  }
+
+  func runtime(_ ways: String) -> ProcessRuntime {
+    ProcessRuntime(command: [peer, "worker", ways], environment: ["SWIFT_BACKTRACE": "enable=no"])
+  }
+
+  var launch: WorkerLaunch {
+    WorkerLaunch(address: address, directory: mailbox, incarnation: 1, heartbeatSeconds: 10)
+  }
+
+  func start(_ ways: String) async throws -> any RunningWorker {
+    try await runtime(ways).start(launch, lock: lock, logger: logger)
+  }
+
+  /// Waits until a worker is where its scenario says, and returns the number of the process that is.
+  @discardableResult
+  func arrival(_ scenario: String, _ incarnation: Int = 1) async -> Int32 {
+    let place = directory.file("\(scenario)-\(incarnation)")
+    _ = await eventually { FileManager.default.fileExists(atPath: place) }
+    let text = (try? String(contentsOfFile: place, encoding: .utf8)) ?? ""
+    return Int32(text) ?? -1
+  }
+
+  /// The outbound contents as a poll sees them.
+  func contents() async throws -> [String] {
+    try await ForeignReader(outbound, patience: .milliseconds(50)).read {
+      try String.fetchAll($0, sql: "SELECT content FROM messages_out ORDER BY seq")
+    }
+  }
+
+  var journal: [UInt8] {
+    get throws { try [UInt8](contentsOf: outbound + "-journal") }
+  }
+
+  func isAlive(_ pid: Int32) -> Bool { ProcessStamp(pid: pid) != nil }
+}
+
+/// What a supervisor needs of a mailbox, in memory.
+actor MemoryBook: WorkerBook {
+  struct Refusal: Error {}
+
+  private var record: WorkerRecord?
+  private var wanted = true
+  private(set) var due = 1
+  private var held: [WorkerClaim] = []
+  private(set) var drains: [[String]] = []
+  private(set) var released: [Int64] = []
+  private(set) var looks = 0
+  var isBroken = false
+  /// What there is to be taken in, asked at each drain.
+  private var outbound: @Sendable () async throws -> [String] = { [] }
+
+  init(_ record: WorkerRecord? = nil) { self.record = record }
+
+  func read(_ outbound: @escaping @Sendable () async throws -> [String]) { self.outbound = outbound }
+  func hold(_ claims: [WorkerClaim]) { held = claims }
+  func set(due: Int) { self.due = due }
+  func set(isBroken: Bool) { self.isBroken = isBroken }
+  private func check() throws { if isBroken { throw Refusal() } }
+
+  func worker() throws -> WorkerRecord? {
+    try check()
+    return record
+  }
+  func save(_ record: WorkerRecord) throws {
+    try check()
+    self.record = record
+  }
+  func isWanted() throws -> Bool {
+    looks += 1
+    try check()
+    return wanted
+  }
+  func want(_ isWanted: Bool) { wanted = isWanted }
+  func claims() throws -> [WorkerClaim] {
+    try check()
+    return held
+  }
+  func dueCount() throws -> Int {
+    try check()
+    return due
+  }
+  func progress() throws -> Int64 {
+    try check()
+    return 0
+  }
+  func drain() async throws {
+    try check()
+    drains.append(try await outbound())
+  }
+  func releaseClaims(through incarnation: Int64) throws -> Int {
+    try check()
+    released.append(incarnation)
+    let before = held.count
+    held.removeAll { $0.incarnation <= incarnation }
+    return before - held.count
+  }
+}
+
+/// A supervisor at work, and what it told.
+final class Supervised: Sendable {
+  let supervisor: WorkerSupervisor<FakeClock>
+  let clock = FakeClock()
+  let book: MemoryBook
+  private let told = Monitor<[WorkerNews]>([])
+  private let task: Task<Void, Never>
+
+  init(
+    _ test: WorkerTest, _ ways: String, book: MemoryBook = MemoryBook(), runtime: (any WorkerRuntime)? = nil,
+    _ change: (inout WorkerPolicy) -> Void = { _ in }
+  ) {
+    var policy = WorkerPolicy()
+    change(&policy)
+    let told = told
+    self.book = book
+    supervisor = WorkerSupervisor(
+      WorkerPlan(
+        address: test.address, directory: test.mailbox, policy: policy, runtime: runtime ?? test.runtime(ways)
+      ),
+      book: book, clock: clock, logger: test.logger
+    ) { news in told.withLock { $0.append(news) } }
+    let supervisor = supervisor
+    task = Task { await supervisor.run() }
+  }
+
+  var news: [WorkerNews] { told.withLock { $0 } }
+  var names: [String] { news.map(\.name) }
+
+  /// Lets it look until something holds; its clock stands still meanwhile.
+  func prod(until condition: () async throws -> Bool) async rethrows -> Bool {
+    try await eventually {
+      supervisor.look()
+      return try await condition()
+    }
+  }
+
+  /// Lets so much of its time pass.
+  func pass(_ seconds: Int) async { await pass(seconds) { false } }
+
+  /// Lets its time pass, a second at a time, each seen by it, until something holds.
+  func pass(_ seconds: Int = 100_000, until condition: () async throws -> Bool) async rethrows {
+    for _ in 0..<seconds {
+      if try await condition() { return }
+      let looks = await book.looks
+      clock.advance(by: .seconds(1))
+      _ = await eventually {
+        supervisor.look()
+        return await book.looks > looks
+      }
+    }
+  }
+
+  /// Ends it, and whatever it watches over.
+  func end() async {
+    supervisor.shutDown()
+    let ended = Monitor(false)
+    let watcher = Task {
+      await task.value
+      ended.withLock { $0 = true }
+    }
+    // A worker that does not mind SIGTERM is killed when its time is up.
+    _ = await eventually {
+      clock.advance(by: .seconds(1))
+      supervisor.look()
+      return ended.withLock { $0 }
+    }
+    await watcher.value
+  }
+}
