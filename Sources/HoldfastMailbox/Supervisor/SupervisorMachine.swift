@@ -195,6 +195,12 @@ struct SupervisorMachine<Instant: InstantProtocol> where Instant.Duration == Dur
     }
   }
 
+  /// Whole milliseconds, rounded up.
+  private static func milliseconds(_ duration: Duration) -> Int64 {
+    let (seconds, attoseconds) = duration.components
+    return seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+  }
+
   // MARK: The clock
 
   private mutating func tick(_ facts: WorkerFacts, at now: Instant, wall: Int64) -> [Action] {
@@ -323,7 +329,7 @@ struct SupervisorMachine<Instant: InstantProtocol> where Instant.Duration == Dur
     reason = nil
     record.process = nil
     record.container = nil
-    record.nextStart = nextStart.map { wall + max(.zero, now.duration(to: $0)).milliseconds }
+    record.nextStart = nextStart.map { wall + Self.milliseconds(max(.zero, now.duration(to: $0))) }
     record.state =
       if record.restarts >= policy.breakerEnds { .broken } else { nextStart == nil ? .stopped : .waiting }
     state = isStopping ? .over : .resting
@@ -371,13 +377,5 @@ struct SupervisorMachine<Instant: InstantProtocol> where Instant.Duration == Dur
     case .pausing(let stage, _): return again(stage)
     case .over: return []
     }
-  }
-}
-
-extension Duration {
-  /// Whole milliseconds, rounded up.
-  var milliseconds: Int64 {
-    let (seconds, attoseconds) = components
-    return seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
   }
 }

@@ -17,3 +17,7 @@ extension Machine.Action {
     if case .report = self { true } else { false }
   }
 }
+
+extension Moment {
+  var milliseconds: Int64 { Int64((at / .milliseconds(1)).rounded()) }
+}

@@ -23,14 +23,14 @@ import Testing
     _ event: Machine.Event, to machine: inout Machine, at seconds: Double = 0
   ) -> [Machine.Action] {
     let now = Moment(at: .milliseconds(Int(seconds * 1000)))
-    return machine.handle(event, at: now, wall: wall + now.at.milliseconds).filter { !$0.isReport }
+    return machine.handle(event, at: now, wall: wall + now.milliseconds).filter { !$0.isReport }
   }
 
   private func news(
     _ event: Machine.Event, to machine: inout Machine, at seconds: Double = 0
   ) -> [WorkerNews] {
     let now = Moment(at: .milliseconds(Int(seconds * 1000)))
-    return machine.handle(event, at: now, wall: wall + now.at.milliseconds).compactMap {
+    return machine.handle(event, at: now, wall: wall + now.milliseconds).compactMap {
       if case .report(let news) = $0 { news } else { nil }
     }
   }

@@ -78,7 +78,7 @@ private struct World {
   }
 
   private mutating func handle(_ event: Machine.Event) -> [Machine.Action] {
-    machine.handle(event, at: now, wall: wall + now.at.milliseconds)
+    machine.handle(event, at: now, wall: wall + now.milliseconds)
   }
 
   /// - Returns: nil when it failed.
@@ -153,7 +153,7 @@ private struct World {
   }
 
   mutating func beat() {
-    heartbeat = (wall + now.at.milliseconds) * 1_000_000
+    heartbeat = (wall + now.milliseconds) * 1_000_000
     heartbeatAt = now
   }
 
@@ -170,7 +170,7 @@ private struct World {
     case 5:
       if let living, claim == nil, due > 0 {
         due -= 1
-        let at = wall + now.at.milliseconds
+        let at = wall + now.milliseconds
         claim = (WorkerClaim(message: "m\(at)", attempt: 0, incarnation: living, claimedAt: at), now)
       }
     case 6:
@@ -180,7 +180,7 @@ private struct World {
       }
     case 7 where random.chance(0.1):
       // The host is killed: its worker lives on, and a new host knows what was saved.
-      machine = Machine(policy: policy, record: saved, at: now, wall: wall + now.at.milliseconds)
+      machine = Machine(policy: policy, record: saved, at: now, wall: wall + now.milliseconds)
       toldOfEnd = nil
       isWatched = false
       terminatedAt = nil
