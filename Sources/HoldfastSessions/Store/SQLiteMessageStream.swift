@@ -72,10 +72,9 @@ actor SQLiteMessageStream: MessageStream {
       let text = pieces.joined()
       do {
         try await sink.extend(uid, of: session, from: written, with: text)
-      } catch is SessionError {
-        // The message is gone; the end tells.
-        break
       } catch {
+        // The message is gone, or the store is closed: the end tells.
+        if error is SessionError || (error as? StoreError)?.code == .closed { break }
         // Kept, and written with the next pieces or with the end, which tells why it cannot be.
         continue
       }

@@ -80,8 +80,8 @@ public protocol SessionStore: Sendable {
   @discardableResult
   func rewind(_ id: String, after seq: Int64) async throws -> Int
 
-  /// Gives a session a title; one that is taken gets a number, “Title (2)”. A title of the user's is only
-  /// replaced by the user. Returns the title it has now.
+  /// Gives a session a title; one that is taken gets a number, “Title (2)”, which it keeps when it is asked for
+  /// again. A title of the user's is only replaced by the user. Returns the title it has now.
   @discardableResult
   func rename(_ id: String, to title: String, from: TitleSource) async throws -> String
 

@@ -36,20 +36,26 @@ extension SessionReader {
         SELECT down.level AS tree_level, s.*, p.id AS parent_id
         FROM down JOIN session AS s ON s.key = down.key LEFT JOIN session AS p ON p.key = s.parent
         WHERE down.level > 0 ORDER BY down.level, s.started_ms, s.key
-        """, arguments: [key, SessionTree.mostLevels, limit + 1])
+        """, arguments: [key, SessionTree.mostLevels, min(limit, .max - 2) + 2])
     var below: [Int64: [(key: Int64, session: SessionRecord, level: Int)]] = [:]
     var faults: [RowFault] = []
     var seen: Set<Int64> = [key]
+    var isCut = false
     while let row = try rows.next() {
       let (own, parent): (Int64, Int64) = (row["key"], row["parent"])
-      guard seen.insert(own).inserted else { continue }
+      guard !seen.contains(own) else { continue }
+      // One more than wanted was read, to tell whether there are more.
+      guard seen.count <= limit else {
+        isCut = true
+        break
+      }
+      seen.insert(own)
       do {
         below[parent, default: []].append((own, try record(row), row["tree_level"]))
       } catch {
         faults.append(RowFault(table: "session", row: row["id"], reason: error.message))
       }
     }
-    let isCut = seen.count > limit
     func children(of key: Int64) -> (children: [SessionTree], isCut: Bool) {
       var isDeep = false
       let trees = (below[key] ?? []).map { child in

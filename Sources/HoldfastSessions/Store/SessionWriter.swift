@@ -109,10 +109,15 @@ enum SessionWriter {
       db, sql: "SELECT title, title_from FROM session WHERE key = ?", arguments: [key])
     let now: String? = row?["title"]
     let owner: String? = row?["title_from"]
-    if let now, onlyIfUntitled || now == wanted || owner == "user" && from != .user { return now }
+    if let now, onlyIfUntitled || owner == "user" && from != .user { return now }
     let base = TextRepair.withoutNUL(wanted) ?? wanted
     var title = base
-    if try isTaken(base, by: key, db) {
+    let isTaken = try isTaken(base, by: key, db)
+    if let now, now == base || isTaken && isNumbered(now, of: base) {
+      // It has it already, and keeps its number; a user who asks for it makes it his.
+      guard from == .user else { return now }
+      title = now
+    } else if isTaken {
       // The digits sort between "(" and ":"; the number is minted in the transaction that takes it.
       let highest = try Int64.fetchOne(
         db,
@@ -124,12 +129,20 @@ enum SessionWriter {
       repeat {
         number += 1
         title = "\(base) (\(number))"
-      } while try isTaken(title, by: key, db)
+      } while try Self.isTaken(title, by: key, db)
     }
     try db.execute(
       sql: "UPDATE session SET title = ?, title_from = ? WHERE key = ?",
       arguments: [title, from.rawValue, key])
     return title
+  }
+
+  /// Whether a title is another with a number, “Title (2)”.
+  private static func isNumbered(_ title: String, of base: String) -> Bool {
+    let (title, base) = (title.utf8, (base + " (").utf8)
+    guard title.starts(with: base), title.last == UInt8(ascii: ")") else { return false }
+    let number = title.dropFirst(base.count).dropLast()
+    return !number.isEmpty && number.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
   }
 
   private static func isTaken(_ title: String, by key: Int64, _ db: Database) throws -> Bool {
