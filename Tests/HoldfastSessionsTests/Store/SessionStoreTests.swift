@@ -1,288 +1,170 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
-import GRDB
 import HoldfastEngine
+import HoldfastSessions
 import HoldfastTestKit
 import Testing
 
-@testable import HoldfastSessions
-
-@Suite("Session store")
+/// What every session store promises, asked of the one on SQLite.
+@Suite("Session store: what it promises")
 struct SessionStoreTests {
-  let directory: TemporaryDirectory
-  var home: String { directory.file("home") }
-  var path: String { home + "/sessions.db" }
+  private let home: SessionHome
+  private var promises: SessionStoreConformance { home.promises }
 
-  init() throws { directory = try TemporaryDirectory() }
+  init() throws { home = try SessionHome() }
 
-  private func open() async throws -> SQLiteSessionStore { try await SQLiteSessionStore.open(home: home) }
-
-  private func costing(_ cost: Int64, uid: String? = nil) -> NewMessage {
-    var message = NewMessage(uid: uid, role: "assistant", "done")
-    message.costMicrodollars = cost
-    message.outputTokens = 10
-    return message
-  }
+  // MARK: Messages
 
   @Test("text that cannot be stored is repaired in its field alone, and that is said")
-  func unstorableTextIsRepaired_D01() async throws {
-    let store = try await open()
-    let parts = JSONValue.array([.object(["type": .string("text"), "text": .string("a\0b")])])
-    var message = NewMessage(uid: "one", role: "user", content: .json(parts))
-    message.model = "m\0"
-    let acknowledgement = try await store.append(message, to: "s")
-    #expect(Set(acknowledgement.repaired ?? []) == ["content", "model"])
-    #expect(try await store.append(NewMessage(role: "user", "clean"), to: "s").repaired == nil)
-    let kept = try await store.transcript(of: "s").messages
-    #expect(kept.first?.message.model == "m\u{FFFD}")
-    var new = NewSession(id: "t")
-    new.title = "nul\0"
-    #expect(try await store.create(new).repaired == ["title"])
-    #expect(try await store.session("t").title == "nul\u{FFFD}")
-    await store.close()
-  }
-
-  @Test("a line of JSON is repaired where a decoder would refuse all of it")
-  func lineIsRepaired_D01() throws {
-    let lone = TextRepair.line(
-      Array(#"{"role":"user","content":"a\ud800b\u0000c \ud83d\ude00 \\ud800"}"#.utf8))
-    #expect(lone.isRepaired)
-    let message = try JSONDecoder().decode(NewMessage.self, from: Data(lone.bytes))
-    #expect(message.content == .text("a\u{FFFD}b\u{FFFD}c 😀 \\ud800"))
-    let invalid = TextRepair.line(
-      Array(#"{"role":"user","content":""#.utf8) + [0xC3, 0x28, 0xFF] + Array(#""}"#.utf8))
-    #expect(invalid.isRepaired)
-    #expect(try JSONDecoder().decode(NewMessage.self, from: Data(invalid.bytes)).role == "user")
-    #expect(!TextRepair.line(Array(#"{"role":"user","content":"ü"}"#.utf8)).isRepaired)
-  }
+  func unstorableTextIsRepaired_D01() async throws { try await promises.unstorableTextIsRepaired() }
 
   @Test("order is the order of acknowledgement, whatever the clock says")
-  func orderIsNoTime_D02() async throws {
-    let store = try await open()
-    for (index, time) in ["2026-01-03", "2026-01-01", "2026-01-02", "2026-01-02"].enumerated() {
-      var message = NewMessage(role: "user", "\(index)")
-      message.time = time + "T00:00:00Z"
-      #expect(try await store.append(message, to: "s").seq == Int64(index + 1))
-    }
-    let order = try await store.transcript(of: "s").messages.map(\.message.content)
-    #expect(order == (0..<4).map { .text("\($0)") })
-    await store.close()
+  func orderIsNoTime_D02() async throws { try await promises.orderIsThatOfAcknowledgement() }
+
+  @Test("writers at once get places of their own, without a gap")
+  func writersAtOnceGetPlacesOfTheirOwn_D02() async throws {
+    try await promises.writersAtOnceGetPlacesOfTheirOwn()
   }
 
   @Test("appending makes what is missing, also after a deletion")
-  func appendMakesTheSession_D03() async throws {
-    let store = try await open()
-    try await store.append(NewMessage(role: "user", "first"), to: "never-made")
-    #expect(try await store.delete("never-made") == 1)
-    try await store.append(NewMessage(role: "user", "second"), to: "never-made")
-    let transcript = try await store.transcript(of: "never-made")
-    #expect(transcript.messages.map(\.message.content) == [.text("second")])
-    await store.close()
-  }
+  func appendMakesTheSession_D03() async throws { try await promises.appendMakesTheSession() }
 
-  @Test("creating again fills in and changes nothing else")
-  func creatingTwiceIsCreatingOnce_D04() async throws {
-    let stores = [try await open(), try await open()]
-    var new = NewSession(id: "s")
-    new.source = "cli"
-    #expect(try await stores[0].create(new).created)
-    (new.source, new.model) = ("other", "m")
-    #expect(try await stores[1].create(new).created == false)
-    let session = try await stores[0].session("s")
-    #expect(session.source == "cli" && session.model == "m")
-    for store in stores { await store.close() }
-  }
+  @Test("messages appended together are there together or not at all")
+  func appendingIsOneStep() async throws { try await promises.appendingIsOneStep() }
 
   @Test("the same message again is one message, another under its uid is kept and told")
-  func sameUidIsTheSameMessage_D05() async throws {
-    let store = try await open()
-    let first = try await store.append(costing(7, uid: "u"), to: "s")
-    let again = try await store.append(costing(7, uid: "u"), to: "s")
-    #expect(again.seq == first.seq && again.duplicate == true)
-    let other = try await store.append(NewMessage(uid: "u", role: "user", "else"), to: "s")
-    #expect(other.wantedUID == "u" && other.uid != "u" && other.duplicate == nil && other.seq == 2)
-    let otherAgain = try await store.append(NewMessage(uid: "u", role: "user", "else"), to: "s")
-    #expect(otherAgain.uid == other.uid && otherAgain.seq == 2 && otherAgain.duplicate == true)
-    let session = try await store.session("s")
-    #expect(session.messages == 2 && session.costMicrodollars == 7)
-    await store.close()
-  }
+  func sameUidIsTheSameMessage_D05() async throws { try await promises.sameUIDIsTheSameMessage() }
 
   @Test("an open tool call gets its synthetic result once, in its place, and a late answer takes it over")
-  func danglingCallIsClosedOnce_D06() async throws {
-    let store = try await open()
-    var call = NewMessage(role: "assistant", "")
-    call.toolCalls = .array([.object(["id": .string("c1")]), .object(["id": .string("c2")])])
-    var answer = NewMessage(role: "tool", "fine")
-    answer.toolCallID = "c1"
-    let use = JSONValue.array([.object(["type": .string("tool_use"), "id": .string("a1")])])
-    try await store.append(
-      [call, answer, NewMessage(role: "user", "go on"), NewMessage(role: "assistant", content: .json(use))],
-      to: "s")
-    let second = try await open()
-    async let one = store.resume("s")
-    async let two = second.resume("s")
-    let (resumed, same) = try await (one, two)
-    #expect(resumed.messages == same.messages && resumed.messages.count == 6)
-    #expect(
-      resumed.messages.map(\.message.role) == ["assistant", "tool", "tool", "user", "assistant", "user"])
-    #expect(resumed.messages.filter(\.synthetic).count == 2)
-    #expect(try await store.transcript(of: "s").messages == resumed.messages)
-    var late = NewMessage(role: "tool", "late")
-    late.toolCallID = "c2"
-    try await store.append(late, to: "s")
-    let after = try await store.resume("s").messages
-    #expect(after.count == 6 && after.filter(\.synthetic).count == 1)
-    #expect(after[1...2].contains { $0.message.content == .text("late") })
-    await second.close()
-    await store.close()
-  }
+  func danglingCallIsClosedOnce_D06() async throws { try await promises.danglingCallIsClosedOnce() }
 
-  @Test("costs of a hundred sub-agents reach every ancestor, each event once, failed children counted")
-  func costsRollUpOnce_D07() async throws {
-    let store = try await open()
-    var middle = NewSession(id: "middle")
-    middle.parent = "root"
-    try await store.create(middle)
-    try await withThrowingTaskGroup { group in
-      for child in 0..<100 {
-        group.addTask {
-          var new = NewSession(id: "child-\(child)")
-          (new.parent, new.edge) = ("middle", .subagent)
-          try await store.create(new)
-          for event in 0..<5 {
-            for _ in 0..<2 {
-              try await store.append(self.costing(Int64(event), uid: "e\(event)"), to: "child-\(child)")
-            }
-          }
-          for _ in 0..<2 { try await store.end("child-\(child)", reason: "done", failed: child % 4 == 0) }
-        }
-      }
-      try await group.waitForAll()
-    }
-    let root = try await store.session("root")
-    #expect(root.costMicrodollars == 1000 && root.total.outputTokens == 5000 && root.own.outputTokens == 0)
-    #expect(try await store.session("middle").failedChildren == 25)
-    await store.close()
-  }
+  @Test("what is accepted lands once, however often and from wherever it was sent")
+  func acceptedMessagesAreNotDoubled_D05() async throws { try await promises.acceptedMessagesLandOnce() }
 
-  @Test("deleting takes sub-agents along, moves forks up, keeps what was spent; cycles are refused")
-  func deletionFollowsItsRule_D08() async throws {
-    let store = try await open()
-    for level in 1..<200 {
-      var new = NewSession(id: "l\(level)")
-      (new.parent, new.edge) = ("l\(level - 1)", .subagent)
-      try await store.create(new)
-    }
-    try await store.append(costing(3), to: "l199")
-    #expect(try await store.session("l0").costMicrodollars == 3)
-    var fork = NewSession(id: "fork")
-    fork.title = "a fork"
-    _ = try await store.fork("l150", upTo: nil, as: fork)
-    try await store.append(costing(4), to: "fork")
-    var cycle = NewSession(id: "l0")
-    (cycle.parent, cycle.edge) = ("l199", .subagent)
-    await #expect(throws: SessionError.self) { try await store.create(cycle) }
-    // The other loop goes on appending to what is being deleted.
-    async let appended: Void = {
-      for _ in 0..<20 { try await store.append(NewMessage(role: "user", "x"), to: "l180") }
-    }()
-    #expect(try await store.delete("l100") == 100)
-    try await appended
-    #expect(try await store.session("fork").parent == "l99")
-    let root = try await store.session("l0")
-    #expect(root.costMicrodollars == 7)
-    let peer = try ForeignConnection(path)
-    #expect(
-      try peer.text(
-        """
-        SELECT count(*) FROM session AS s WHERE total_cost_microusd <> own_cost_microusd + deleted_cost_microusd
-          + (SELECT coalesce(sum(total_cost_microusd), 0) FROM session WHERE parent = s.key)
-        """) == "0")
-    await store.close()
-    try peer.run("SELECT 1")
-  }
-
-  @Test("a hundred thousand ids in one call")
-  func anyNumberOfIds_D09() async throws {
-    let store = try await open()
-    for name in ["id-5", "id-99999", "other"] { try await store.create(NewSession(id: name)) }
-    var filter = SessionFilter()
-    filter.ids = (0..<100_000).map { "id-\($0)" }
-    #expect(Set(try await store.list(filter).sessions.map(\.id)) == ["id-5", "id-99999"])
-    await store.close()
-  }
-
-  @Test("an unreadable value is an error, its bytes stay, and the other rows are returned")
-  func unreadableRowIsToldApart_D13_D14() async throws {
-    let store = try await open()
-    for name in ["good", "bad"] {
-      try await store.create(NewSession(id: name))
-      try await store.append(
-        [NewMessage(uid: "1", role: "user", "a"), NewMessage(uid: "2", role: "user", "b")], to: name)
-    }
-    let peer = try ForeignConnection(path, busyTimeout: 60_000)
-    try peer.run("UPDATE session SET metadata = '{\"half\":' WHERE id = 'bad'")
-    try peer.run("UPDATE message SET content = '[1,', content_kind = 'json' WHERE uid = '2' AND session = 1")
-    let list = try await store.list(SessionFilter())
-    #expect(list.sessions.map(\.id) == ["good"] && list.faults.map(\.row) == ["bad"])
-    await #expect(throws: SessionError.self) { try await store.session("bad") }
-    var again = NewSession(id: "bad")
-    again.metadata = .object(["new": .bool(true)])
-    try await store.create(again)
-    let transcript = try await store.transcript(of: "good")
-    #expect(transcript.messages.map(\.message.uid) == ["1"] && transcript.faults.map(\.row) == ["2"])
-    #expect(try peer.text("SELECT metadata FROM session WHERE id = 'bad'") == "{\"half\":")
-    await store.close()
-    try peer.run("SELECT 1")
+  @Test("what was accepted outlives the store that took it")
+  func acceptedMessagesOutliveTheirStore() async throws {
+    try await promises.acceptedMessagesOutliveTheirStore()
   }
 
   @Test("while another program holds the lock messages are accepted, told as waiting, and land once")
-  func acceptedMessagesLandOnce_A06() async throws {
-    let before = try await open()
-    try await before.append(NewMessage(uid: "0", role: "user", "0"), to: "s")
-    await before.close()
-    let peer = try ForeignConnection(path)
+  func acceptedMessagesLandOnce_A06() async throws { try await promises.acceptedMessagesWaitWhileItIsHeld() }
+
+  @Test("a closed store takes nothing and says so")
+  func closedStoreRefuses() async throws { try await promises.closedStoreRefuses() }
+
+  // MARK: Lineage
+
+  @Test("creating again fills in and changes nothing else")
+  func creatingTwiceIsCreatingOnce_D04() async throws { try await promises.creatingTwiceIsCreatingOnce() }
+
+  @Test("costs of a hundred sub-agents reach every ancestor, each event once, failed children counted")
+  func costsRollUpOnce_D07() async throws { try await promises.costsRollUpOnce() }
+
+  @Test("a session put below another brings its costs along, once")
+  func costsOfALateChildAreAdded_D07() async throws { try await promises.costsOfALateChildAreAdded() }
+
+  @Test("deleting takes sub-agents along, moves forks up, keeps what was spent")
+  func deletionFollowsItsRule_D08() async throws { try await promises.deletionFollowsItsRule() }
+
+  @Test("no session comes from itself, and what is refused changes nothing")
+  func cyclesAreRefused_D08() async throws { try await promises.cyclesAreRefused() }
+
+  @Test("a fork goes its own way and costs nothing again")
+  func forkGoesItsOwnWay() async throws { try await promises.forkGoesItsOwnWay() }
+
+  @Test("a continuation begins with the summary, takes over what it does not say, and ends what it follows")
+  func continuationFollows() async throws { try await promises.continuationFollows() }
+
+  @Test("a tree has what came from a session and says when it is cut")
+  func treeShowsWhatCameFromIt() async throws { try await promises.treeShowsWhatCameFromIt() }
+
+  // MARK: Names and lists
+
+  @Test("a hundred thousand ids in one call")
+  func anyNumberOfIds_D09() async throws { try await promises.anyNumberOfIDs() }
+
+  @Test("lists are filtered, and whole in pieces")
+  func listsAreFilteredAndWhole() async throws { try await promises.listsAreFilteredAndWhole() }
+
+  @Test("titles never collide and never abort; a user's outranks a model's")
+  func titlesAreUnique() async throws { try await promises.titlesAreUnique() }
+
+  @Test("ids may be cut short in every call")
+  func beginningsOfIDsNameSessions() async throws { try await promises.beginningsOfIDsNameSessions() }
+
+  @Test("ending and putting away twice is doing it once")
+  func endingAndPuttingAwayAreIdempotent() async throws {
+    try await promises.endingAndPuttingAwayAreIdempotent()
+  }
+
+  // MARK: Transcripts
+
+  @Test("a streamed message is whole and counted once when it was finished")
+  func streamedMessageIsWhole() async throws { try await promises.streamedMessageIsWhole() }
+
+  @Test("what a streamed message began with stays")
+  func whatAStreamBeganWithStays_D01() async throws { try await promises.whatAStreamBeganWithStays() }
+
+  @Test("pieces wait while the database is locked, and none is missing")
+  func streamedPiecesWaitWhileItIsHeld() async throws { try await promises.streamedPiecesWaitWhileItIsHeld() }
+
+  @Test("a message whose writer went away stays and is marked")
+  func unfinishedMessageStays() async throws { try await promises.unfinishedMessageStays() }
+
+  @Test("streams at once do not mix")
+  func streamsAtOnceDoNotMix() async throws { try await promises.streamsAtOnceDoNotMix() }
+
+  @Test("what is taken back stays and counts as spent")
+  func rewindTakesBackSoftly() async throws { try await promises.rewindTakesBackSoftly() }
+
+  @Test("a summary is read where the messages were it stands for")
+  func summaryStandsForMessages() async throws { try await promises.summaryStandsForMessages() }
+
+  @Test("pieces make the transcript, from either end")
+  func piecesMakeTheTranscript() async throws { try await promises.piecesMakeTheTranscript() }
+
+  // MARK: Keeping
+
+  @Test("pruning removes what is old and nobody keeps, in slices, and what it cost stays")
+  func pruning_A11() async throws { try await promises.pruningRemovesWhatNobodyKeeps() }
+
+  @Test("pruning leaves what it does not name")
+  func pruningIsFiltered() async throws { try await promises.pruningIsFiltered() }
+
+  @Test("an export taken in elsewhere is the same again, twice too")
+  func exportTakenInIsTheSame() async throws { try await promises.exportTakenInIsTheSame() }
+
+  @Test("an export has parents first, and lines are taken in together or not at all")
+  func exportIsInOrder() async throws { try await promises.exportIsInOrder() }
+}
+
+/// Homes of session stores, and the connections that hold them.
+struct SessionHome: Sendable {
+  private let directory: TemporaryDirectory
+  // The close of one drops the locks of the whole process (row B01): they stay to the end.
+  private let peers = Monitor<[ForeignConnection]>([])
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  /// Opens the store of a home.
+  func open(_ name: String) async throws -> SQLiteSessionStore {
+    try await SQLiteSessionStore.open(home: directory.file(name))
+  }
+
+  /// Keeps a store from being written until what it returns is called.
+  func hold(_ name: String) async throws -> @Sendable () async throws -> Void {
+    let peer = try ForeignConnection(directory.file(name) + "/sessions.db", busyTimeout: 60_000)
+    peers.withLock { $0.append(peer) }
     try peer.run("BEGIN EXCLUSIVE")
-    let store = try await open()
-    for index in 0..<50 { try store.accept(NewMessage(uid: "\(index)", role: "user", "\(index)"), for: "s") }
-    #expect(await store.status().depth == 50)
-    try peer.run("COMMIT")
-    try await store.flush(within: nil)
-    let messages = try await store.transcript(of: "s").messages
-    #expect(messages.map(\.message.uid) == (0..<50).map { "\($0)" })
-    #expect(await store.status().depth == 0)
-    await store.close()
-    try peer.run("SELECT 1")
+    return { try peer.run("COMMIT") }
   }
 
-  @Test("titles never collide and never abort; a user's outranks a model's; ids may be cut short")
-  func titlesAndPrefixes() async throws {
-    let store = try await open()
-    for index in 1...3 { try await store.create(NewSession(id: "abc-\(index)")) }
-    #expect(try await store.rename("abc-1", to: "Fix it", from: .model) == "Fix it")
-    #expect(try await store.rename("abc-2", to: "Fix it", from: .user) == "Fix it (2)")
-    #expect(try await store.rename("abc-3", to: "Fix it", from: .derived) == "Fix it (3)")
-    #expect(try await store.rename("abc-2", to: "Other", from: .model) == "Fix it (2)")
-    let ambiguous = await #expect(throws: SessionError.self) { try await store.session("abc") }
-    #expect(ambiguous?.code == .ambiguous)
-    let missing = await #expect(throws: SessionError.self) { try await store.session("x") }
-    #expect(missing?.code == .notFound)
-    await store.close()
-  }
-
-  @Test("what is taken back stays, and a fork costs nothing again")
-  func rewindAndFork() async throws {
-    let store = try await open()
-    try await store.append([costing(5, uid: "a"), costing(6, uid: "b"), costing(7, uid: "c")], to: "s")
-    #expect(try await store.rewind("s", after: 2) == 1)
-    #expect(try await store.transcript(of: "s", states: [.undone]).messages.map(\.seq) == [3])
-    _ = try await store.fork("s", upTo: 1, as: NewSession(id: "f"))
-    let fork = try await store.transcript(of: "f")
-    #expect(fork.messages.map(\.message.uid) == ["a"] && fork.session.costMicrodollars == 0)
-    #expect(try await store.session("s").costMicrodollars == 18)
-    #expect(try await store.append(NewMessage(role: "user", "on"), to: "f").seq == 2)
-    await store.close()
+  /// The promises, to be asked of stores in these homes.
+  var promises: SessionStoreConformance {
+    SessionStoreConformance {
+      try await open($0)
+    } hold: {
+      try await hold($0)
+    }
   }
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastEngine
+public import HoldfastSessions
+
+/// What every `SessionStore` promises, asked of one implementation.
+///
+/// A method is a promise: it returns when it is kept and throws ``BrokenPromise`` when it is not. Each wants stores
+/// that nothing has been written to, so make one of these for each.
+///
+/// ```swift
+/// @Test func orderIsNoTime_D02() async throws {
+///   try await SessionStoreConformance(open: open, hold: hold).orderIsThatOfAcknowledgement()
+/// }
+/// ```
+public struct SessionStoreConformance: Sendable {
+  /// Opens the store of a name: for a name that is new an empty one, for another the same once more, as another
+  /// process would have it.
+  public typealias Opening = @Sendable (_ name: String) async throws -> any SessionStore
+  /// Keeps a store that was opened from being written, as another program's transaction does, until what it
+  /// returns is called.
+  public typealias Holding = @Sendable (_ name: String) async throws -> @Sendable () async throws -> Void
+
+  private let opening: Opening
+  private let holding: Holding
+
+  /// The promises, to be asked of the stores that `open` opens.
+  public init(open: @escaping Opening, hold: @escaping Holding) {
+    (opening, holding) = (open, hold)
+  }
+
+  /// The stores of one promise.
+  struct Trial: Sendable {
+    fileprivate let conformance: SessionStoreConformance
+    fileprivate let opened = Monitor<[any SessionStore]>([])
+
+    /// Opens a store; it is closed with the trial.
+    func store(_ name: String = "one") async throws -> any SessionStore {
+      let store = try await conformance.opening(name)
+      opened.withLock { $0.append(store) }
+      return store
+    }
+
+    /// Does something while the store cannot be written.
+    func whileHeld(_ name: String = "one", _ body: () async throws -> Void) async throws {
+      let release = try await conformance.holding(name)
+      do {
+        try await body()
+      } catch {
+        try await release()
+        throw error
+      }
+      try await release()
+    }
+  }
+
+  /// Runs a promise, and closes what it opened, whether it is kept or not.
+  func trial(_ body: (Trial) async throws -> Void) async throws {
+    let trial = Trial(conformance: self)
+    let outcome: Result<Void, any Error>
+    do {
+      outcome = .success(try await body(trial))
+    } catch {
+      outcome = .failure(error)
+    }
+    for store in trial.opened.withLock({ $0 }) { await store.close() }
+    try outcome.get()
+  }
+
+  /// Breaks the promise unless `condition` holds.
+  func holds(
+    _ condition: Bool, _ what: @autoclosure () -> String, promise: String = #function, line: UInt = #line
+  ) throws {
+    guard !condition else { return }
+    throw BrokenPromise(promise: promise, line: line, reason: what())
+  }
+
+  /// Breaks the promise unless what was found is what was expected.
+  func same<Value: Equatable>(
+    _ found: Value, _ expected: Value, _ what: @autoclosure () -> String, promise: String = #function,
+    line: UInt = #line
+  ) throws {
+    guard found != expected else { return }
+    throw BrokenPromise(promise: promise, line: line, reason: "\(what()): \(found), not \(expected)")
+  }
+
+  /// Breaks the promise unless `body` is refused; with this code when one is given.
+  func refused(
+    _ what: @autoclosure () -> String, as code: SessionError.Code? = nil, promise: String = #function,
+    line: UInt = #line, _ body: () async throws -> Void
+  ) async throws {
+    do {
+      try await body()
+    } catch {
+      let found = (error as? SessionError)?.code
+      guard let code, found != code else { return }
+      throw BrokenPromise(
+        promise: promise, line: line, reason: "\(what()) was refused with “\(error)”, not as \(code.rawValue)"
+      )
+    }
+    throw BrokenPromise(promise: promise, line: line, reason: "\(what()) was not refused")
+  }
+}
+
+/// A promise that a store did not keep.
+public struct BrokenPromise: Error, Sendable, CustomStringConvertible {
+  /// The method of ``SessionStoreConformance`` that asked.
+  public var promise: String
+  /// The line that asked.
+  public var line: UInt
+  /// What was found.
+  public var reason: String
+
+  /// One sentence with all of it.
+  public var description: String { "\(promise), line \(line): \(reason)" }
+}
+
+extension SessionStoreConformance {
+  /// A message of an assistant that cost something.
+  static func costing(_ cost: Int64, uid: String? = nil) -> NewMessage {
+    var message = NewMessage(uid: uid, role: "assistant", "done")
+    (message.costMicrodollars, message.outputTokens) = (cost, 10)
+    return message
+  }
+
+  /// A session that came from another.
+  static func session(_ id: String, from parent: String, _ edge: SessionEdge = .subagent) -> NewSession {
+    var new = NewSession(id: id)
+    (new.parent, new.edge) = (parent, edge)
+    return new
+  }
+
+  /// Makes a session that was last active on the first day of a year, as an import does.
+  static func plant(
+    _ id: String, below parent: String? = nil, year: Int, messages: Int = 0, in store: any SessionStore,
+    _ change: (inout SessionRecord) -> Void = { _ in }
+  ) async throws {
+    let time = "\(year)-01-01T00:00:00.000Z"
+    var record = SessionRecord(id: id, started: time, lastActive: time)
+    if let parent { (record.parent, record.edge) = (parent, .subagent) }
+    change(&record)
+    var lines = [SessionTransferLine.session(record)]
+    for number in 0..<messages {
+      var message = NewMessage(uid: "\(number)", role: "user", "\(number)")
+      (message.time, message.costMicrodollars) = (time, 1)
+      lines.append(
+        .message(
+          MessageRecord(
+            seq: Int64(number + 1), state: .live, synthetic: false, streaming: false, message: message)))
+    }
+    _ = try await store.take(lines, into: nil)
+  }
+}
+
+extension SessionTranscript {
+  /// What the messages say.
+  var contents: [MessageContent] { messages.map(\.message.content) }
+  /// What the messages say, of those that are texts.
+  var texts: [String] {
+    messages.map { if case .text(let text) = $0.message.content { text } else { "(parts)" } }
+  }
+}
