@@ -2,6 +2,7 @@
 
 import HoldfastEngine
 import HoldfastGateway
+import HoldfastMailbox
 import HoldfastSessions
 import HoldfastUsage
 
@@ -36,6 +37,7 @@ struct Failure: Error {
     case let error as GatewayError: self.init(Self.code(of: error.code), error.message)
     case let error as StoreError: self.init(Self.code(of: error.code), error.description)
     case let error as SessionError: self.init(Self.code(of: error.code), error.message)
+    case let error as MailboxError: self.init(Self.code(of: error.code), error.message)
     case let error as UsageError:
       if let beneath = error.underlying as? StoreError {
         self.init(Self.code(of: beneath.code), error.message)
@@ -64,6 +66,15 @@ struct Failure: Error {
     case .ambiguous, .cycle, .invalid, .unreadable: ExitStatus.dataError
     case .spoolRefused: ExitStatus.tryAgain
     case .closed: ExitStatus.software
+    }
+  }
+
+  private static func code(of code: MailboxError.Code) -> Int32 {
+    switch code {
+    case .notFound: ExitStatus.noInput
+    case .invalid, .unreadable: ExitStatus.dataError
+    case .refused: ExitStatus.permission
+    default: ExitStatus.software
     }
   }
 

@@ -13,6 +13,7 @@ struct Holdfast: AsyncParsableCommand {
         holdfast serve                    proxy, API and page on port 4141
         holdfast usage report --by model  what the last 7 days cost
         holdfast sessions list            what agents talked about
+        holdfast mailbox list             messages to workers and from them
         holdfast status                   daemon, files, what waits to be written
         holdfast backup                   copies that were checked, in ~/.holdfast/backups
         holdfast torture                  prove on this machine that nothing is lost
@@ -21,8 +22,8 @@ struct Holdfast: AsyncParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Serve.self, Status.self, Usage.self, Sessions.self, BackupCommand.self, RestoreCommand.self,
-      VerifyCommand.self,
+      Serve.self, Status.self, Usage.self, Sessions.self, MailboxCommand.self,
+      BackupCommand.self, RestoreCommand.self, VerifyCommand.self,
       DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
       BackupLoadPeerCommand.self,
     ])

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import HoldfastEngine
+
+/// How mailboxes are kept.
+public struct MailboxConfiguration: Sendable, Hashable {
+  /// Which journal their files have: a rollback journal where the directory is shared with a virtual machine or
+  /// another host, whatever the filesystem says of itself.
+  public var journal = StateFileConfiguration.Journal.automatic
+  /// How long a call waits for its turn.
+  public var patience = Duration.seconds(60)
+  /// How long a look into the worker's file waits while the worker is in the middle of something; what is not seen
+  /// now is seen with the next.
+  public var lookPatience = Duration.seconds(2)
+  /// The pause before a message is tried again that its worker failed or was lost with: doubled with each try.
+  public var firstPause = Duration.seconds(1)
+  /// No pause is longer.
+  public var longestPause = Duration.seconds(60)
+  /// The most mailboxes whose files are kept open.
+  public var maximumOpen = 256
+
+  /// The defaults.
+  public init() {}
+
+  var inbound: StateFileConfiguration {
+    StateFileConfiguration(patience: patience, maximumReaders: 2, journal: journal)
+  }
+
+  /// In milliseconds.
+  func pause(afterTries tries: Int64) -> Int64 {
+    let (first, longest) = (Self.milliseconds(firstPause), Self.milliseconds(longestPause))
+    return min(longest, first << min(max(tries, 0), 20))
+  }
+
+  private static func milliseconds(_ duration: Duration) -> Int64 {
+    duration.components.seconds * 1000 + duration.components.attoseconds / 1_000_000_000_000_000
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import HoldfastEngine
+
+/// The host's side of mailboxes: what it sends to workers, what they sent, and what became of both. Implemented on
+/// SQLite by ``SQLiteMailboxStore``.
+///
+/// Every call is about one mailbox, and what is wrong with one is told for that one alone (row E03).
+public protocol MailboxStore: Sendable {
+  /// Puts a message into a mailbox, durably, and makes the mailbox when it is missing.
+  ///
+  /// A message whose id is there with the same kind and content changes nothing; with another content it is kept
+  /// under a new id, and the receipt says so (row E12).
+  ///
+  /// - Throws: ``MailboxError`` `invalid`; a store's own error when it cannot be written.
+  @discardableResult
+  func send(_ message: NewMailboxMessage, to address: MailboxAddress) async throws -> MailboxReceipt
+
+  /// Takes a message back that is not done with. Returns whether there was anything to take back.
+  @discardableResult
+  func cancel(_ id: String, in address: MailboxAddress) async throws -> Bool
+
+  /// Brings what the worker wrote to where the host acts on it: what it finished, and what it sent (rows E07, E08).
+  @discardableResult
+  func drain(_ address: MailboxAddress) async throws -> MailboxDrain
+
+  /// What the worker sent and nobody has taken yet, in its order; drains first. What is not to be delivered yet is
+  /// left out before it is counted (row E11).
+  func receive(from address: MailboxAddress, limit: Int, after seq: Int64?) async throws -> OutboundPage
+
+  /// Marks a message of the worker's as delivered; doing it again changes nothing.
+  ///
+  /// - Throws: ``MailboxError`` `notFound`.
+  @discardableResult
+  func acknowledge(_ id: String, in address: MailboxAddress) async throws -> MailboxReceipt
+
+  /// How things are with a mailbox; drains first.
+  func summary(of address: MailboxAddress) async throws -> MailboxSummary
+
+  /// Messages for the worker of the states wanted, in their order; drains first.
+  func messages(
+    in address: MailboxAddress, states: Set<InboundStatus>, limit: Int, after seq: Int64?
+  ) async throws -> InboundPage
+
+  /// The messages that went no further, the oldest first; those put back since are left out.
+  func deadLetters(in address: MailboxAddress) async throws -> DeadLetterList
+
+  /// Puts dead letters back to be tried again, those of these ids or, when nil, all. Returns how many.
+  @discardableResult
+  func retry(_ ids: [String]?, in address: MailboxAddress) async throws -> Int
+
+  /// The mailboxes there are.
+  func addresses() async throws -> [MailboxAddress]
+
+  /// Lets go of every file.
+  func close() async
+}
+
+/// What a drain brought over.
+public struct MailboxDrain: Sendable, Hashable {
+  /// Messages the worker had sent since the last one.
+  public var sent = 0
+  /// Tries the worker had finished since the last one.
+  public var finished = 0
+  /// Messages that went no further and are dead letters now.
+  public var dead = 0
+}
+
+/// Messages for a worker, and the rows that could not be read.
+public struct InboundPage: Sendable, Hashable {
+  /// The messages, in their order.
+  public var messages: [InboundMessage] = []
+  /// What could not be read.
+  public var faults: [MailboxFault] = []
+  /// The `seq` behind which the next piece begins; nil at the end.
+  public var next: Int64?
+}
+
+/// Dead letters, and those that could not be read.
+public struct DeadLetterList: Sendable, Hashable {
+  /// The letters, the oldest first.
+  public var letters: [DeadLetter] = []
+  /// What could not be read.
+  public var faults: [MailboxFault] = []
+}
+
+/// How things are with a mailbox.
+public struct MailboxSummary: Sendable, Hashable, Codable {
+  /// Whose it is.
+  public var mailbox: MailboxAddress
+  /// Messages the worker is not done with.
+  public var pending = 0
+  /// Those of them that may be worked on now.
+  public var due = 0
+  /// Those of them that a worker has taken.
+  public var claimed = 0
+  /// Messages the worker is done with.
+  public var completed = 0
+  /// Messages of the worker's that nobody has taken yet.
+  public var undelivered = 0
+  /// Messages of the worker's that were delivered.
+  public var delivered = 0
+  /// Messages of either direction that went no further and were not put back.
+  public var deadLetters = 0
+  /// The worker's number; 0 before the first.
+  public var incarnation: Int64 = 0
+  /// What the host last knew of the worker, as in `running`.
+  public var worker = "stopped"
+  /// Whether a worker is wanted.
+  public var wanted = true
+  /// When the worker last said that it is well; nil when it has not.
+  public var heartbeat: UTCInstant?
+  /// Why the worker's file could not be read, and so ``claimed`` is not known and the rest may lag.
+  public var fault: String?
+
+  private enum CodingKeys: String, CodingKey {
+    case mailbox, pending, due, claimed, completed, undelivered, delivered, incarnation, worker, wanted,
+      heartbeat
+    case fault
+    case deadLetters = "dead_letters"
+  }
+
+  /// An empty mailbox.
+  public init(_ mailbox: MailboxAddress) { self.mailbox = mailbox }
+}

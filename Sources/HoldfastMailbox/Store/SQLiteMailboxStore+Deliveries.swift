@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GRDB
+public import HoldfastEngine
+
+/// A message of the worker's that is to be delivered, with what was tried so far.
+public struct DueDelivery: Sendable, Hashable {
+  /// The message.
+  public var message: OutboundMessage
+  /// How often it was tried.
+  public var attempts: Int
+  /// When it was first tried.
+  public var firstAttempt: UTCInstant?
+  /// What went wrong last.
+  public var lastError: String?
+}
+
+extension SQLiteMailboxStore {
+  /// What may be delivered now, in the worker's order, so many of each kind: what may not is left out before anything
+  /// is counted, and no kind crowds out another (row E11).
+  ///
+  /// Contents that cannot be read become dead letters, so that nothing waits behind them (row E13).
+  public func dueDeliveries(
+    in address: MailboxAddress, perKind limit: Int, now: UTCInstant = .now
+  ) async throws -> [DueDelivery] {
+    try await with(address) { mailbox in
+      let rows = try await mailbox.read { db in try Self.due(limit, now.milliseconds, db) }
+      guard !rows.isEmpty else { return [] }
+      var due: [DueDelivery] = []
+      var rest = rows.map(\.seq)[...]
+      let known = Dictionary(rows.map { ($0.seq, $0) }) { one, _ in one }
+      while !rest.isEmpty {
+        let page = try await Self.outbound(Array(rest), mailbox)
+        for message in page.messages {
+          guard let row = known[message.seq] else { continue }
+          due.append(
+            DueDelivery(
+              message: message, attempts: row.attempts,
+              firstAttempt: row.firstAttempt.map(UTCInstant.init(milliseconds:)), lastError: row.lastError))
+        }
+        guard let next = page.next else { break }
+        rest = rest.drop { $0 <= next }
+      }
+      return due
+    }
+  }
+
+  private struct DueRow: Sendable {
+    var seq: Int64
+    var attempts: Int
+    var firstAttempt: Int64?
+    var lastError: String?
+  }
+
+  private static func due(_ limit: Int, _ now: Int64, _ db: Database) throws -> [DueRow] {
+    // Each kind is found by one step in the index, whatever the number of rows before it.
+    let kinds = try String.fetchAll(
+      db,
+      sql: """
+        WITH RECURSIVE kinds(kind) AS (
+          SELECT min(kind) FROM deliveries WHERE status = 'pending'
+          UNION ALL
+          SELECT (SELECT min(kind) FROM deliveries WHERE status = 'pending' AND kind > kinds.kind)
+          FROM kinds WHERE kind IS NOT NULL)
+        SELECT kind FROM kinds WHERE kind IS NOT NULL
+        """)
+    var rows: [DueRow] = []
+    for kind in kinds {
+      rows += try Row.fetchAll(
+        db.cachedStatement(
+          sql: """
+            SELECT seq, attempts, first_attempt, last_error FROM deliveries
+            WHERE status = 'pending' AND kind = ? AND next_attempt <= ? ORDER BY seq LIMIT ?
+            """), arguments: [kind, now, max(limit, 1)]
+      ).map { row in
+        DueRow(
+          seq: row["seq"], attempts: row["attempts"], firstAttempt: row["first_attempt"],
+          lastError: row["last_error"])
+      }
+    }
+    return rows.sorted { $0.seq < $1.seq }
+  }
+
+  /// Writes down that a delivery is about to be tried, and when again should nothing more be heard of it: before the
+  /// attempt, so that a host that is killed in it tries again (row E04).
+  ///
+  /// - Returns: false when it is not pending any more.
+  public func beginDelivery(
+    _ id: String, in address: MailboxAddress, nextAttempt: UTCInstant, now: UTCInstant = .now
+  ) async throws -> Bool {
+    try await with(address) { mailbox in
+      try await mailbox.write { db in
+        try db.execute(
+          sql: """
+            UPDATE deliveries SET attempts = attempts + 1, next_attempt = ?2,
+              first_attempt = coalesce(first_attempt, ?3)
+            WHERE id = ?1 AND status = 'pending'
+            """, arguments: [id, nextAttempt.milliseconds, now.milliseconds])
+        return db.changesCount > 0
+      }
+    }
+  }
+
+  /// Writes down that an attempt failed for a reason that may pass, and when the next is due.
+  public func postponeDelivery(
+    _ id: String, in address: MailboxAddress, error: String, nextAttempt: UTCInstant
+  ) async throws {
+    try await with(address) { mailbox in
+      try await mailbox.write { db in
+        try db.execute(
+          sql: "UPDATE deliveries SET last_error = ?, next_attempt = ? WHERE id = ? AND status = 'pending'",
+          arguments: [error, nextAttempt.milliseconds, id])
+      }
+    }
+  }
+
+  /// Gives a message of the worker's up: it becomes a dead letter with its bytes, and the worker is told by a message of
+  /// kind `delivery-failed`, in one step.
+  ///
+  /// - Returns: false when it is not pending any more.
+  @discardableResult
+  public func giveUpDelivery(
+    _ id: String, in address: MailboxAddress, reason: String, error: String?
+  ) async throws -> Bool {
+    try await with(address) { mailbox in
+      let seq = try await mailbox.read { db in
+        try Int64.fetchOne(
+          db, sql: "SELECT seq FROM deliveries WHERE id = ? AND status = 'pending'", arguments: [id])
+      }
+      guard let seq else { return false }
+      let letter = try await mailbox.look { db in
+        try Row.fetchOne(
+          db,
+          sql: """
+            SELECT CAST(id AS BLOB), CAST(kind AS BLOB), CAST(content AS BLOB), CAST(routing AS BLOB)
+            FROM messages_out WHERE seq = ?
+            """, arguments: [seq]
+        ).map { row in (0..<4).map { row[$0] as DatabaseValue } }
+      }
+      guard let letter else { return false }
+      let feedback = Feedback(id: id, reason: reason, error: error)
+      return try await mailbox.write { db in
+        try db.execute(
+          sql: "UPDATE deliveries SET status = 'dead', last_error = ? WHERE id = ? AND status = 'pending'",
+          arguments: [error, id])
+        guard db.changesCount > 0 else { return false }
+        try db.execute(
+          sql: """
+            INSERT INTO dead_letters(direction, id, seq, kind, content, routing, reason, error, tries)
+            SELECT 'out', CAST(?1 AS TEXT), seq, CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), ?5, ?6, attempts
+            FROM deliveries WHERE seq = ?7
+            ON CONFLICT DO UPDATE SET reason = excluded.reason, error = excluded.error, tries = excluded.tries,
+              time = excluded.time, retried_at = NULL
+            """, arguments: [letter[0], letter[1], letter[2], letter[3], reason, error, seq])
+        var message = NewMailboxMessage(kind: "delivery-failed", content: try feedback.content)
+        message.wakes = false
+        _ = try InboundWriter.insert(message, id: feedback.messageID, db)
+        return true
+      }
+    }
+  }
+
+  /// What a worker is told of a message of its that went no further.
+  private struct Feedback: Encodable {
+    var id: String
+    var reason: String
+    var error: String?
+
+    /// The same for the same message, so that it is told once; given up again after a retry, with other words, it is
+    /// told again.
+    var messageID: String { "delivery-failed~" + String(id.unicodeScalars.prefix(200)) }
+
+    var content: MailboxContent {
+      get throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return try MailboxContent(json: String(decoding: encoder.encode(self), as: UTF8.self))
+      }
+    }
+  }
+}
