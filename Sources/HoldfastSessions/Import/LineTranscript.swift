@@ -31,19 +31,19 @@ protocol LineParser {
 
 /// A transcript that is a file of JSON Lines, read while its program may be appending to it.
 final class LineTranscript<Parser: LineParser>: TranscriptReading {
-  private let file: LineFile
+  private let file: LineReader
   private var parser: Parser
   private var tape = JSONTape()
 
   /// - Throws: ``StoreError`` when the file cannot be opened.
   init(_ path: String, _ parser: Parser) throws(StoreError) {
-    file = try LineFile(path)
+    file = try LineReader(.file(path))
     self.parser = parser
   }
 
   func read(into batch: inout TranscriptBatch) throws -> Bool {
     while !batch.isFull {
-      let line: LineFile.Line?
+      let line: LineReader.Line?
       do {
         line = try file.next(into: &tape.bytes)
       } catch {
@@ -56,7 +56,7 @@ final class LineTranscript<Parser: LineParser>: TranscriptReading {
         batch.files += 1
         return false
       case .tooLong:
-        fault("The line is longer than \(LineFile.maximumBytes) bytes.", &batch)
+        fault("The line is longer than \(file.maximumBytes) bytes.", &batch)
       case .whole, .unfinished:
         if tape.bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) { continue }
         guard tape.scan(), tape.isObject else {
@@ -82,13 +82,13 @@ final class LineTranscript<Parser: LineParser>: TranscriptReading {
   }
 }
 
-extension LineFile {
+extension LineReader {
   /// Calls `body` with each line that has one of `words` in it and is a JSON object: a look ahead that costs a
   /// search through the bytes.
   static func lines(
     of path: String, with words: [StaticString], _ body: (JSONTape, _ number: Int) -> Void
   ) throws(StoreError) {
-    let file = try LineFile(path)
+    let file = try LineReader(.file(path))
     var tape = JSONTape()
     while let line = try file.next(into: &tape.bytes) {
       guard line != .tooLong, words.isEmpty || words.contains(where: { has(tape.bytes, $0) }) else {

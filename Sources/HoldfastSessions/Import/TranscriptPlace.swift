@@ -50,14 +50,14 @@ public struct TranscriptPlace: Sendable, Hashable {
   /// - Throws: ``StoreError`` `missing` or `permission`; ``SessionError`` `unreadable` for a file of which it cannot
   ///   be told whose it is, or that is not of the program named.
   public static func all(at path: String, _ format: TranscriptFormat? = nil) throws -> [TranscriptPlace] {
-    guard FileManager.default.fileExists(atPath: path) else { throw LineFile.error(path, ENOENT) }
+    guard FileManager.default.fileExists(atPath: path) else { throw LineReader.error(path, ENOENT) }
     if isDirectory(path) {
       var places: [TranscriptPlace] = []
-      guard FileManager.default.isReadableFile(atPath: path) else { throw LineFile.error(path, EACCES) }
+      guard FileManager.default.isReadableFile(atPath: path) else { throw LineReader.error(path, EACCES) }
       walk(path, format, &places)
       return places
     }
-    guard FileManager.default.isReadableFile(atPath: path) else { throw LineFile.error(path, EACCES) }
+    guard FileManager.default.isReadableFile(atPath: path) else { throw LineReader.error(path, EACCES) }
     let found = format.map { isPossible($0, path) ? $0 : nil } ?? self.format(of: path)
     guard let found else {
       throw SessionError(

@@ -111,8 +111,8 @@ struct RepairDialogue {
   /// The end of standard input is a no.
   private func agrees() throws -> Bool {
     if isJSON { Console.printError("Repair? [y/N]") } else { Console.print("Repair? [y/N]") }
-    let answer = try answers.next()
-    guard case .text(let bytes)? = answer?.content else { return false }
+    var bytes: [UInt8] = []
+    guard let line = try answers.next(into: &bytes), line != .tooLong else { return false }
     let word = String(decoding: bytes, as: UTF8.self).lowercased()
     return word == "y" || word == "yes"
   }

@@ -37,7 +37,7 @@ struct DoctorCommand: AsyncParsableCommand {
 
   func run() async throws {
     var worst = Int32(0)
-    let answers = try LineReader("-")
+    let answers = try LineReader.input("-", maximumBytes: 1 << 20)
     for path in paths {
       do {
         for subject in try await Process.onThread({ try Doctor.subjects(of: path) }) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import HoldfastEngine
 import HoldfastGateway
 import HoldfastUsage
 import Synchronization
@@ -32,7 +33,7 @@ struct UsageRecord: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let input = try LineReader(jsonl)
+    let input = try LineReader.input(jsonl, maximumBytes: 1 << 20)
     let home = common.resolvedHome
     try home.make()
     let rates = try home.configuration().rates()
@@ -84,9 +85,10 @@ private struct RowRecorder {
 
   func record(_ input: LineReader) throws -> Outcome {
     var outcome = Outcome()
-    while let line = try input.next() {
-      switch line.content {
-      case .text(let bytes):
+    var bytes: [UInt8] = []
+    while let line = try input.next(into: &bytes) {
+      switch line {
+      case .whole, .unfinished:
         if bytes.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
         do {
           let uid = try accept(try UsageRow(line: bytes))
@@ -95,11 +97,11 @@ private struct RowRecorder {
         } catch let error as UsageError {
           outcome.refused += 1
           if error.code == .spoolRefused { outcome.isFull = true }
-          outcome.lostReader = !refuse(line.number, error.message)
+          outcome.lostReader = !refuse(input.number, error.message)
         }
       case .tooLong:
         outcome.refused += 1
-        outcome.lostReader = !refuse(line.number, "The line is longer than \(input.maximumBytes) bytes.")
+        outcome.lostReader = !refuse(input.number, "The line is longer than \(input.maximumBytes) bytes.")
       }
       if outcome.lostReader || outcome.isFull { break }
     }

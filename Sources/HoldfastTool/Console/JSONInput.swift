@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastEngine
 import HoldfastSessions
 
 #if canImport(FoundationEssentials)
@@ -29,18 +30,19 @@ enum JSONInput {
   ) throws -> [Item<Value>] {
     var items: [Item<Value>] = []
     var bytes = 0
+    var text: [UInt8] = []
     while items.isEmpty || (input.hasLine && items.count < most && bytes < mostBytes) {
-      guard let line = try input.next() else { break }
-      switch line.content {
-      case .text(let text):
+      guard let line = try input.next(into: &text) else { break }
+      switch line {
+      case .whole, .unfinished:
         if text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
         bytes += text.count
         let (mended, isRepaired) = TextRepair.line(text)
         let value = Result { () throws(SessionError) in try decode(mended, as: type) }
-        items.append(Item(line: line.number, value: value, isRepaired: isRepaired))
+        items.append(Item(line: input.number, value: value, isRepaired: isRepaired))
       case .tooLong:
         let error = SessionError(.invalid, "The line is longer than \(input.maximumBytes) bytes.")
-        items.append(Item(line: line.number, value: .failure(error)))
+        items.append(Item(line: input.number, value: .failure(error)))
       }
     }
     return items

@@ -278,7 +278,7 @@ extension ClaudeCodeParser.Context {
     }
     let own = session
     var found: [String: ClaudeCodeParser.Compaction] = [:]
-    try LineFile.lines(of: path, with: ["\"compact_boundary\""]) { line, number in
+    try LineReader.lines(of: path, with: ["\"compact_boundary\""]) { line, number in
       guard line.has(line.at("type"), "system"), line.has(line.at("subtype"), "compact_boundary"),
         !line.isTrue(line.at("isSidechain"))
       else { return }

@@ -326,7 +326,7 @@ extension CodexParser.Context {
     var compaction: Int?
     var isRolledBack = false
     var hasRecords = false
-    try LineFile.lines(
+    try LineReader.lines(
       of: path, with: ["\"compacted\"", "\"thread_rolled_back\"", "\"token_usage_record\""]
     ) { line, number in
       let (type, payload) = (line.at("type"), line.at("payload"))
@@ -338,7 +338,7 @@ extension CodexParser.Context {
     guard isRolledBack else { return }
     var starts: [Int] = []
     var undone: [Range<Int>] = []
-    try LineFile.lines(of: path, with: ["\"user\"", "\"thread_rolled_back\""]) { line, number in
+    try LineReader.lines(of: path, with: ["\"user\"", "\"thread_rolled_back\""]) { line, number in
       let payload = line.at("payload")
       if line.has(line.at("type", payload), "thread_rolled_back") {
         let turns = min(starts.count, max(0, Int(clamping: line.integer(line.at("num_turns", payload)) ?? 0)))

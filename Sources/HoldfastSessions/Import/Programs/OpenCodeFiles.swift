@@ -31,7 +31,7 @@ final class OpenCodeFiles: TranscriptReading {
   }
 
   private func json(_ path: String, _ batch: inout TranscriptBatch) -> JSONTape? {
-    guard let text = TextFile.contents(path, most: LineFile.maximumBytes) else {
+    guard let text = TextFile.contents(path, most: LineReader.usualMaximum) else {
       batch.faults.append(TranscriptFault(path, "The file cannot be read."))
       return nil
     }
@@ -92,7 +92,7 @@ final class OpenCodeFiles: TranscriptReading {
     let messages = Array(Self.names(in: "\(storage)/message/\(id)").reversed())
     // From the end: the last summary is the one that counts.
     for name in messages {
-      guard let text = TextFile.contents("\(storage)/message/\(id)/\(name)", most: LineFile.maximumBytes),
+      guard let text = TextFile.contents("\(storage)/message/\(id)/\(name)", most: LineReader.usualMaximum),
         text.utf8.count < 1 << 20, let json = JSONTape(text), json.isTrue(json.at("summary")),
         json.has(json.at("role"), "assistant")
       else { continue }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import HoldfastEngine
 import HoldfastGateway
 import HoldfastSessions
 
@@ -57,7 +58,7 @@ struct SessionsAppend: AsyncParsableCommand {
       return
     }
     // A tool's output can be large; a line is held in memory as a whole.
-    let input = try LineReader(jsonl ?? "-", maximumBytes: 64 << 20)
+    let input = try LineReader.input(jsonl ?? "-", maximumBytes: LineReader.usualMaximum)
     let refused = try await common.withSessions(making: true) { store in
       try await Appending(store: store, session: session, input: input, isJSON: common.json).run()
     }

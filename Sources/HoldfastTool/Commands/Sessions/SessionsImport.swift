@@ -203,7 +203,7 @@ struct SessionsImport: AsyncParsableCommand {
   }
 
   private func importExports(_ files: [String]) async throws -> Int {
-    let inputs = try files.map { try LineReader($0, maximumBytes: 64 << 20) }
+    let inputs = try files.map { try LineReader.input($0, maximumBytes: LineReader.usualMaximum) }
     let imported = try await common.withSessions(making: true) { store in
       var imported = Imported()
       for input in inputs { try await Self.read(input, into: store, &imported) }
