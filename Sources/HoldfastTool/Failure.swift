@@ -38,6 +38,7 @@ struct Failure: Error {
     case let error as StoreError: self.init(Self.code(of: error.code), error.description)
     case let error as SessionError: self.init(Self.code(of: error.code), error.message)
     case let error as MailboxError: self.init(Self.code(of: error.code), error.message)
+    case let error as SupervisorConfigurationError: self.init(ExitStatus.configuration, error.message)
     case let error as UsageError:
       if let beneath = error.underlying as? StoreError {
         self.init(Self.code(of: beneath.code), error.message)

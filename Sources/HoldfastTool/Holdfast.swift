@@ -22,7 +22,7 @@ struct Holdfast: AsyncParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Serve.self, Status.self, Usage.self, Sessions.self, MailboxCommand.self,
+      Serve.self, Supervise.self, Status.self, Usage.self, Sessions.self, MailboxCommand.self,
       BackupCommand.self, RestoreCommand.self, VerifyCommand.self,
       DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
       BackupLoadPeerCommand.self,

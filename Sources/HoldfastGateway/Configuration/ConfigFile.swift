@@ -15,6 +15,8 @@ struct ConfigFile {
   var openAIProvider: String?
   var backup = Backup()
   var capture: CapturePlan?
+  /// What is under `supervise`, which is read where the home is known.
+  var supervise: Node?
 
   static func read(_ text: String, environment: [String: String]) throws(GatewayError) -> ConfigFile {
     let root: Node?
@@ -58,9 +60,11 @@ struct ConfigFile {
         }
       case "backup": file.backup = try backup(value)
       case "capture": file.capture = try capture(value)
+      case "supervise": file.supervise = value
       default:
         throw unknown(
-          key, in: "the file", known: ["providers", "defaults", "auth", "server", "backup", "capture"])
+          key, in: "the file",
+          known: ["providers", "defaults", "auth", "server", "backup", "capture", "supervise"])
       }
     }
     return file

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastMailbox
 public import HoldfastUsage
 
 /// Everything a gateway is told before it starts.
@@ -30,6 +31,8 @@ public struct GatewayConfiguration: Sendable {
   public var backup: BackupPlan?
   /// Whose conversations are kept as sessions; nil for nobody's.
   public var capture: CapturePlan?
+  /// The workers it runs and watches; nil for none.
+  public var supervise: SupervisorConfiguration?
   /// A file of certificate authorities to trust instead of the system's.
   public var certificateFile: String?
 
@@ -77,6 +80,14 @@ extension GatewayConfiguration {
       configuration.prices = file.prices
       configuration.backup = file.backup.plan(home: home, userHome: environment["HOME"])
       configuration.capture = file.capture
+      if let workers = file.supervise {
+        do {
+          configuration.supervise = try SupervisorConfiguration.read(
+            workers, name: "config.yaml", place: "supervise", directory: home)
+        } catch {
+          throw GatewayError(.configuration, error.message, underlying: error)
+        }
+      }
       configuration.token = file.token
       configuration.allowedHosts = file.allowedHosts
       configuration.allowedOrigins = file.allowedOrigins

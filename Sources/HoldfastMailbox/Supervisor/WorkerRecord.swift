@@ -50,6 +50,10 @@ public struct WorkerRecord: Hashable, Sendable {
 /// What the supervisor needs of a session's mailbox. Every call may fail by itself; the session's supervision goes
 /// on and tries again, and no other session notices (row E03).
 public protocol WorkerBook: Sendable {
+  /// Makes the mailbox where it is missing.
+  func make() async throws
+  /// Closes what this process has open of the worker's file, which is about to be recovered.
+  func letGo() async throws
   /// What was last saved; nil when nothing was.
   func worker() async throws -> WorkerRecord?
   /// Keeps it. Whether the worker is wanted stays as it is.

@@ -152,6 +152,7 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
     var failures = 0
     while !isStopping {
       do {
+        try await book.make()
         let host = try HostLock(mailbox: plan.directory, address: plan.address)
         return (host, try WorkerLock(mailbox: plan.directory), try await book.worker())
       } catch {
@@ -168,6 +169,8 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
 
   private func facts(_ hands: Hands) async -> WorkerFacts {
     var facts = WorkerFacts(heartbeat: heartbeat())
+    // What it finished is no claim any more, and neither that nor what it said need wait for its end.
+    if hands.worker != nil { await attempt { try await self.book.drain() } }
     facts.isWanted = await attempt { try await self.book.isWanted() }
     facts.due = await attempt { try await self.book.dueCount() }
     if hands.worker != nil {
@@ -178,7 +181,7 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
   }
 
   /// A part that cannot be read now is read at the next tick, and nothing is concluded from it.
-  private func attempt<T>(_ body: () async throws -> T) async -> T? {
+  @discardableResult private func attempt<T>(_ body: () async throws -> T) async -> T? {
     do {
       return try await body()
     } catch {
@@ -249,6 +252,7 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
     case .kill: try await hands.worker?.kill()
     case .recoverJournal:
       let file = plan.directory + "/outbound.db"
+      try await book.letGo()
       if case .recovered(let pages) = try await hands.lock.recoverJournal(of: file) {
         report(.recovered(file: "outbound.db", pages: pages))
       }

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import HoldfastGateway
+import HoldfastMailbox
 import HoldfastUsage
 import Logging
 import ServiceLifecycle
@@ -26,6 +27,9 @@ struct Serve: AsyncParsableCommand {
 
       Once a day it makes a compressed backup of every database beside its writers,
       into <home>/backups, and keeps seven; `backup:` in config.yaml says otherwise.
+
+      With `supervise:` in config.yaml it runs and watches workers, as
+      `holdfast supervise` does.
       """)
 
   @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")
@@ -65,6 +69,9 @@ struct Serve: AsyncParsableCommand {
     let logger = Logger(label: "holdfast")
     let isJSON = common.json
     let backups = configuration.backup.map { ScheduledBackups(plan: $0, home: home.path, logger: logger) }
+    let supervisor = configuration.supervise.map {
+      Supervisor($0, home: home.path, logger: logger) { _ in }
+    }
     let sessions = ServedSessions(
       home: home.path, capture: configuration.capture, rates: rates, logger: logger)
     let gateway = Gateway(
@@ -82,9 +89,12 @@ struct Serve: AsyncParsableCommand {
         .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
         .init(service: sessions, successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
-      ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? []),
+      ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
+        // Workers go first: they may be using the gateway.
+        + (supervisor.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? []),
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
-    group.maximumGracefulShutdownDuration = .seconds(drain + 30)
+    group.maximumGracefulShutdownDuration =
+      .seconds(drain + 30) + (configuration.supervise?.longestStopGrace ?? .zero)
     do {
       try await ServiceGroup(configuration: group).run()
     } catch {
@@ -112,26 +122,5 @@ private struct LedgerService: Service {
           "rows": "\(status.depth)", "reason": "\(status.fault.map(String.init(describing:)) ?? "none")",
         ])
     }
-  }
-}
-
-/// Logs go to standard error; standard output is for what scripts read.
-private enum Log {
-  static func bootstrap() {
-    let environment = Process.environment
-    let name = environment["HOLDFAST_LOG_LEVEL"] ?? environment["LOG_LEVEL"] ?? "notice"
-    let level = Logger.Level(rawValue: name.lowercased()) ?? .notice
-    LoggingSystem.bootstrap { label in
-      var handler = StreamLogHandler.standardError(label: label)
-      handler.logLevel = level
-      return handler
-    }
-  }
-
-  /// For libraries whose notices say nothing a user needs.
-  static var quiet: Logger {
-    var logger = Logger(label: "holdfast.services")
-    logger.logLevel = max(logger.logLevel, .error)
-    return logger
   }
 }

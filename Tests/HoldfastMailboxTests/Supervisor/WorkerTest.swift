@@ -59,7 +59,7 @@ final class WorkerTest: Sendable {
 
   /// The outbound contents as a poll sees them.
   func contents() async throws -> [String] {
-    try await ForeignReader(outbound, patience: .milliseconds(50)).read {
+    try await ForeignReader(outbound, patience: .milliseconds(5)).read {
       try String.fetchAll($0, sql: "SELECT content FROM messages_out ORDER BY seq")
     }
   }
@@ -94,6 +94,8 @@ actor MemoryBook: WorkerBook {
   func set(isBroken: Bool) { self.isBroken = isBroken }
   private func check() throws { if isBroken { throw Refusal() } }
 
+  func make() throws { try check() }
+  func letGo() throws { try check() }
   func worker() throws -> WorkerRecord? {
     try check()
     return record

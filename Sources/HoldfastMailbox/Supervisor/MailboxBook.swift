@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+import HoldfastEngine
+
+/// A session's mailbox as its supervisor needs it.
+public struct MailboxBook: WorkerBook {
+  private let store: SQLiteMailboxStore
+  private let address: MailboxAddress
+
+  /// The book of a session; nothing is opened or made yet.
+  public init(_ store: SQLiteMailboxStore, _ address: MailboxAddress) {
+    (self.store, self.address) = (store, address)
+  }
+
+  /// Makes the mailbox and its files, where they are missing.
+  public func make() async throws { try await store.with(address, making: true) { _ in } }
+
+  /// What was last saved of the worker.
+  ///
+  /// A row with something in it that cannot be read gives what can: the number of the worker above all.
+  public func worker() async throws -> WorkerRecord? {
+    try await store.with(address) { mailbox in
+      try await mailbox.read { db in
+        try Row.fetchOne(db, sql: "SELECT * FROM worker").map { row in
+          var record = WorkerRecord()
+          record.incarnation = row["incarnation"]
+          record.state = WorkerRecord.State(rawValue: row["state"]) ?? .stopped
+          record.runtime = row["runtime"] ?? "process"
+          if let pid: Int32 = row["pid"], let boot: String = row["boot"],
+            let start = (row["process_start"] as String?).flatMap(Int64.init)
+          {
+            record.process = ProcessStamp(pid: pid, start: start, boot: boot)
+          }
+          record.container = row["container"]
+          record.startedAt = row["started_at"]
+          record.restarts = row["restarts"]
+          record.nextStart = row["next_start"]
+          record.lastExit = row["last_exit"]
+          record.lastReason = row["last_reason"]
+          return record
+        }
+      }
+    }
+  }
+
+  /// Keeps it, durably.
+  public func save(_ record: WorkerRecord) async throws {
+    try await store.with(address) { mailbox in
+      try await mailbox.write { db in
+        try db.execute(
+          sql: """
+            UPDATE worker SET incarnation = ?, state = ?, runtime = ?, pid = ?, process_start = ?, boot = ?,
+              container = ?, started_at = ?, restarts = ?, next_start = ?, last_exit = ?, last_reason = ?
+            """,
+          arguments: [
+            record.incarnation, record.state.rawValue, record.runtime, record.process?.pid,
+            record.process.map { String($0.start) }, record.process?.boot, record.container, record.startedAt,
+            record.restarts, record.nextStart, record.lastExit, record.lastReason,
+          ])
+      }
+    }
+  }
+
+  /// Whether the worker is wanted.
+  public func isWanted() async throws -> Bool {
+    try await store.with(address) { mailbox in
+      try await mailbox.read { db in try String.fetchOne(db, sql: "SELECT wanted FROM worker") != "stop" }
+    }
+  }
+
+  /// Keeps whether it is wanted, durably.
+  public func want(_ isWanted: Bool) async throws {
+    try await store.with(address) { mailbox in
+      try await mailbox.write { db in
+        try db.execute(sql: "UPDATE worker SET wanted = ?", arguments: [isWanted ? "run" : "stop"])
+      }
+    }
+  }
+
+  /// The claims that are held, each for the try at hand.
+  public func claims() async throws -> [WorkerClaim] {
+    try await store.claims(in: address).map {
+      WorkerClaim(
+        message: $0.message, attempt: $0.attempt, incarnation: $0.incarnation, claimedAt: $0.claimedAt,
+        leaseUntil: $0.leaseUntil)
+    }
+  }
+
+  /// How many messages are due that wake a worker.
+  public func dueCount() async throws -> Int { try await store.dueCount(in: address) }
+
+  /// The sum of what it has said and of what it has finished.
+  public func progress() async throws -> Int64 {
+    try await store.with(address) { mailbox in
+      try await mailbox.read { db in try Int64.fetchOne(db, sql: "SELECT sum(seq) FROM progress") ?? 0 }
+    }
+  }
+
+  /// Takes in what the worker finished and said.
+  public func drain() async throws { try await store.drain(address) }
+
+  /// Gives the messages of dead workers back to the queue.
+  @discardableResult public func releaseClaims(through incarnation: Int64) async throws -> Int {
+    try await store.releaseClaims(through: incarnation, in: address)
+  }
+
+  /// Closes what this process has open of the worker's file.
+  public func letGo() async throws { try await store.with(address) { await $0.releaseOutbound() } }
+}

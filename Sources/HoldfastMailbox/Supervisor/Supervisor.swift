@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastEngine
+public import Logging
+public import ServiceLifecycle
+
+/// Watches over the workers of a home: a service that runs until it is told to stop, and then ends them all.
+///
+/// Each session is watched over by a task of its own, so what is wrong with one is that one's alone (row E03).
+public final class Supervisor: Service {
+  private let configuration: SupervisorConfiguration
+  private let home: String
+  private let stores: [StateFileConfiguration.Journal: SQLiteMailboxStore]
+  private let logger: Logger
+  private let tell: @Sendable (SupervisorEvent) -> Void
+  private let state = Monitor(State())
+
+  private struct State {
+    var running: [MailboxAddress: WorkerSupervisor<ContinuousClock>] = [:]
+    var isStopping = false
+  }
+
+  /// Makes a supervisor; ``run()`` starts it.
+  ///
+  /// - Parameters:
+  ///   - home: where the mailboxes are.
+  ///   - tell: called with what happens, from several tasks.
+  public init(
+    _ configuration: SupervisorConfiguration, home: String, logger: Logger,
+    tell: @escaping @Sendable (SupervisorEvent) -> Void
+  ) {
+    self.configuration = configuration
+    self.home = home
+    self.logger = logger
+    self.tell = tell
+    var stores: [StateFileConfiguration.Journal: SQLiteMailboxStore] = [:]
+    for worker in Array(configuration.workers.values) + Array(configuration.agents.values) {
+      let journal = worker.journalOfFiles
+      guard stores[journal] == nil else { continue }
+      var mailboxes = MailboxConfiguration()
+      mailboxes.journal = journal
+      stores[journal] = SQLiteMailboxStore(home: home, configuration: mailboxes)
+    }
+    self.stores = stores
+  }
+
+  /// Watches over the workers until told to stop. Cancelled, it leaves them to the next host.
+  public func run() async throws {
+    await withGracefulShutdownHandler {
+      await withTaskGroup { group in
+        for address in configuration.workers.keys.sorted() { begin(address, &group) }
+        while !configuration.agents.isEmpty, !isStopping {
+          for address in await found() { begin(address, &group) }
+          do { try await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(1)) } } catch {
+            break
+          }
+        }
+        await group.waitForAll()
+      }
+    } onGracefulShutdown: {
+      let running = self.state.withLock { state in
+        state.isStopping = true
+        return Array(state.running.values)
+      }
+      for supervisor in running { supervisor.shutDown() }
+    }
+    for store in stores.values { await store.close() }
+  }
+
+  private var isStopping: Bool { state.withLock { $0.isStopping } || Task.isCancelled }
+
+  /// The mailboxes of agents all of whose sessions are watched over.
+  private func found() async -> [MailboxAddress] {
+    do {
+      return try await stores.values.first?.addresses().filter { configuration.agents[$0.agent] != nil } ?? []
+    } catch {
+      logger.warning("the mailboxes could not be listed; it is tried again", metadata: ["reason": "\(error)"])
+      return []
+    }
+  }
+
+  private func begin(_ address: MailboxAddress, _ group: inout TaskGroup<Void>) {
+    guard let worker = configuration.worker(of: address), let store = stores[worker.journalOfFiles] else {
+      return
+    }
+    let plan = WorkerPlan(
+      address: address, directory: MailboxDirectory(home: home, address: address).path, policy: worker.policy,
+      runtime: worker.makeRuntime(), heartbeatSeconds: worker.heartbeatSeconds)
+    let tell = tell
+    let supervisor = state.withLock { state -> WorkerSupervisor<ContinuousClock>? in
+      guard state.running[address] == nil, !state.isStopping else { return nil }
+      let supervisor = WorkerSupervisor(
+        plan, book: MailboxBook(store, address), clock: ContinuousClock(), logger: logger
+      ) { news in tell(SupervisorEvent(mailbox: address, news: news)) }
+      state.running[address] = supervisor
+      return supervisor
+    }
+    if let supervisor { group.addTask { await supervisor.run() } }
+  }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HoldfastEngine
+import Testing
+
+@testable import HoldfastMailbox
+
+@Suite struct SupervisorConfigurationTests {
+  private func read(_ text: String) throws -> SupervisorConfiguration {
+    try SupervisorConfiguration.read(text, name: "w.yaml", directory: "/srv")
+  }
+
+  private func problem(_ text: String) -> String? {
+    do {
+      _ = try read(text)
+      return nil
+    } catch {
+      return (error as? SupervisorConfigurationError)?.message
+    }
+  }
+
+  @Test func defaultsHoldForEveryWorkerThatSaysNothingElse() throws {
+    let configuration = try read(
+      """
+      workers:
+        writer/one:
+        writer/two: { tool_seconds: 0.5, environment: { B: "2" }, directory: work, start: always }
+        coder/*: { runtime: podman, image: "coder:1", options: [--network, none], command: [], journal: automatic }
+      defaults:
+        command: [python3, worker.py]
+        environment: { A: "1" }
+        heartbeat_ceiling_seconds: 90
+      """)
+    let one = try #require(configuration.worker(of: MailboxAddress("writer/one")))
+    #expect(one.command == ["python3", "worker.py"])
+    #expect(one.policy.heartbeatCeiling == .seconds(90))
+    #expect(one.policy.start == .onMessage)
+    #expect(one.environment == ["A": "1"])
+    #expect(one.journalOfFiles == .automatic)
+    let two = try #require(configuration.worker(of: MailboxAddress("writer/two")))
+    #expect(two.policy.toolTime == .milliseconds(500))
+    #expect(two.policy.start == .always)
+    #expect(two.environment == ["A": "1", "B": "2"])
+    #expect(two.directory == "/srv/work")
+    #expect(try configuration.worker(of: MailboxAddress("writer/three")) == nil)
+    let coder = try #require(configuration.worker(of: MailboxAddress("coder/any")))
+    #expect(coder.runtime == .container(.podman))
+    #expect(coder.journalOfFiles == .automatic)
+    let container = try read("workers: { a/b: { runtime: docker, image: i } }")
+    // A container's mount is shared with another kernel more often than not.
+    #expect(try container.worker(of: MailboxAddress("a/b"))?.journalOfFiles == .rollback)
+  }
+
+  @Test func everyErrorIsOneSentenceThatNamesItsPlace() {
+    let cases: [(String, String)] = [
+      ("", "w.yaml is empty: name workers under `workers`."),
+      ("{", "w.yaml is not valid YAML: line 2, "),
+      ("[1]", "w.yaml line 1: the file is no mapping of names to values."),
+      (
+        "workers: {}",
+        "w.yaml line 1: the file names no worker: write AGENT/SESSION or AGENT/* under workers."
+      ),
+      ("wrokers: {}", "w.yaml line 1: “wrokers” is not known in the file; known are defaults, workers."),
+      ("workers: { a/b: {} }", "w.yaml line 1: workers.a/b needs its command, as in [python3, worker.py]."),
+      (
+        "workers: { a/b: { runtime: docker } }",
+        "w.yaml line 1: workers.a/b needs the image of its container."
+      ),
+      (
+        "workers:\n  a/b: { runtime: vm }",
+        "w.yaml line 2: workers.a/b.runtime is “vm”; it is process, docker, podman or container."
+      ),
+      (
+        "workers: { a/b: { command: [x], image: i } }",
+        "w.yaml line 1: workers.a/b has an image but no runtime: docker, podman or container."
+      ),
+      (
+        "workers: { a/b: { command: [x], start: now } }",
+        "w.yaml line 1: workers.a/b.start is “now”; it is always or on-message."
+      ),
+      (
+        "workers: { a/b: { command: [x], tool_seconds: -1 } }",
+        "w.yaml line 1: workers.a/b.tool_seconds is a number of seconds, from 0 to a year."
+      ),
+      (
+        "workers: { a/b: { command: [x], breaker_ends: 0 } }",
+        "w.yaml line 1: workers.a/b.breaker_ends is a whole number from 1 on."
+      ),
+      ("workers: { a/b: { command: x } }", "w.yaml line 1: workers.a/b.command is no list."),
+      (
+        "workers: { a/b: { command: [[x]] } }",
+        "w.yaml line 1: workers.a/b.command has something in it that is no text."
+      ),
+      (
+        "workers: { a/b: { command: [x] }, a/b: {} }",
+        "w.yaml is not valid YAML: line 1, “a/b” stands there twice."
+      ),
+      (
+        "workers: { a/b: { runtime: docker, image: i, directory: d } }",
+        "w.yaml line 1: workers.a/b has a directory, which is for processes"
+      ),
+      (
+        "workers: { ../b: { command: [x] } }",
+        "w.yaml line 1: “..” cannot be the name of a mailbox's agent"
+      ),
+      ("workers: { b: { command: [x] } }", "w.yaml line 1: “b” is no mailbox's address"),
+      (
+        "workers: { '*/*': { command: [x] } }",
+        "w.yaml line 1: “*” cannot be the name of a mailbox's agent"
+      ),
+    ]
+    for (text, expected) in cases {
+      let message = problem(text)
+      #expect(message?.hasPrefix(expected) == true, "\(text): \(message ?? "accepted")")
+      #expect(message?.hasSuffix(".") == true && message?.contains("\n") == false)
+    }
+  }
+}
