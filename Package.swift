@@ -112,7 +112,9 @@ let package = Package(
     // The program that tests run as their other processes.
     .executableTarget(
       name: "HoldfastTestPeer",
-      dependencies: ["HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", "HoldfastTestKit", grdb, logging],
+      dependencies: [
+        "HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", "HoldfastTestKit", grdb, logging,
+      ],
       swiftSettings: house),
     .target(
       name: "Holdfast",
