@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastMailbox
 public import HoldfastUsage
 import Hummingbird
 import HummingbirdCore
@@ -18,6 +19,7 @@ public final class Gateway: Service {
   private let ledger: any UsageLedger
   private let lock: DaemonLock?
   private let sessions: ServedSessions?
+  private let mailboxes: (any MailboxStore)?
   private let backups: BackupProgress?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
@@ -29,17 +31,20 @@ public final class Gateway: Service {
   ///   - ledger: where usage rows go; closed by the caller, after ``run()`` has returned.
   ///   - lock: the home's lock, to note the port in.
   ///   - sessions: the home's sessions, run and ended by the caller; nil when they are not served.
+  ///   - mailboxes: the home's mailboxes, closed by the caller; nil when they are not served.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
   ///   - onListening: called once connections are accepted.
   public init(
     configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
-    sessions: ServedSessions? = nil, backups: BackupProgress? = nil, logger: Logger,
+    sessions: ServedSessions? = nil, mailboxes: (any MailboxStore)? = nil, backups: BackupProgress? = nil,
+    logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
     self.ledger = ledger
     self.lock = lock
     self.sessions = sessions
+    self.mailboxes = mailboxes
     self.backups = backups
     self.logger = logger
     self.onListening = onListening
@@ -91,6 +96,7 @@ public final class Gateway: Service {
     router.add(middleware: LocalFaults())
     APIRoutes(state: state, dashboard: DashboardData()).add(to: router)
     if let sessions { SessionRoutes(sessions: sessions).add(to: router) }
+    if let mailboxes { MailboxRoutes(mailboxes: mailboxes).add(to: router) }
     DashboardPage.addRoutes(to: router)
     let configuration = self.configuration
     return Application(

@@ -74,8 +74,9 @@ struct Serve: AsyncParsableCommand {
     }
     let sessions = ServedSessions(
       home: home.path, capture: configuration.capture, rates: rates, logger: logger)
+    let mailboxes = SQLiteMailboxStore(home: home.path)
     let gateway = Gateway(
-      configuration: configuration, ledger: ledger, lock: lock, sessions: sessions,
+      configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
       backups: backups?.progress, logger: logger
     ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
@@ -101,6 +102,7 @@ struct Serve: AsyncParsableCommand {
       await ledger.close(within: .seconds(1))
       throw error
     }
+    await mailboxes.close()
     withExtendedLifetime(lock) {}
   }
 }
