@@ -20,6 +20,8 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
   try await scenario.run(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "indexMessages" {
   try await indexMessages(try decode(PeerSettings.self, words[2]), link)
+} else if words.count == 3, words[1] == "streamMessages" {
+  try await streamMessages(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "host" {
   try await hostWorker(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "torture" {
@@ -31,7 +33,7 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
 } else {
   let names =
     Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + [
-      "indexMessages", "host", "torture", "backup-load", "worker",
+      "indexMessages", "streamMessages", "host", "torture", "backup-load", "worker",
     ]
   FileHandle.standardError.write(
     Data("usage: HoldfastTestPeer \(names.joined(separator: "|")) JSON\n".utf8))

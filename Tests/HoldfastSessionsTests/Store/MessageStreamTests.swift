@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import HoldfastEngine
 import HoldfastTestKit
 import Testing
@@ -167,6 +168,42 @@ struct MessageStreamTests {
       #expect(refusal?.code == .invalid)
       #expect(try await content(store) == .text("begun otherwise"))
       try other.run("SELECT 1")
+    }
+  }
+
+  /// SIGKILL, after some messages and in the midst of one.
+  @Test("of a killed writer every promised message is whole, and what it was saying is kept and marked")
+  func whatAKilledWriterSaidStays() async throws {
+    let program = try PeerProcess.builtExecutable(named: "HoldfastTestPeer")
+    for promised in [1, 7, 20] {
+      let home = directory.file("home-\(promised)")
+      var settings = PeerSettings(first: 1, count: 20)
+      settings.files = [home]
+      let peer = try PeerProcess.start(program, arguments: settings.arguments(for: "streamMessages"))
+      try await peer.pass("start")
+      for number in 1...promised { #expect(await peer.word() == "\(number)") }
+      if promised == 20 { try await peer.arrival(at: "half") }
+      #expect(await peer.kill() == .killed(signal: SIGKILL))
+
+      let store = try await SQLiteSessionStore.open(home: home)
+      try await store.flush()
+      let said = try await store.transcript(of: "said").messages
+      for (index, message) in said.enumerated() {
+        let pieces = (0..<20).map { "\(index + 1).\($0) " }.joined()
+        guard case .text(let text) = message.message.content else { continue }
+        if index < promised {
+          #expect(text == pieces && !message.streaming)
+        } else if promised == 20 {
+          #expect(text == "one two " && message.streaming)
+        } else {
+          // Said since; the last of them perhaps not to its end.
+          #expect(message.streaming ? index == said.count - 1 && pieces.hasPrefix(text) : text == pieces)
+        }
+      }
+      #expect(promised == 20 ? said.count == 21 : said.count >= promised)
+      let accepted = try await store.transcript(of: "accepted").messages.compactMap(\.message.uid)
+      #expect(accepted == (0..<accepted.count).map { "\($0 + 1)" } && accepted.count >= promised)
+      await store.close()
     }
   }
 }
