@@ -26,6 +26,8 @@ enum WorkerScenario: String, CaseIterable {
   case leave
   /// Has written its environment, one variable a line.
   case environment
+  /// Answers messages, one transaction each, which spills pages of its answer before it commits. The answer to `ID` is `re-ID`, with the message's content.
+  case exchange
 
   static func run(_ ways: String) throws {
     let variables = ProcessInfo.processInfo.environment
@@ -78,6 +80,7 @@ enum WorkerScenario: String, CaseIterable {
       try child.run()
       while !FileManager.default.fileExists(atPath: "\(mailbox)/deafSpill-\(incarnation)") { usleep(1000) }
       exit(0)
+    case .exchange: try exchange(mailbox, incarnation)
     case .environment:
       try arrive(
         ProcessInfo.processInfo.environment.filter { $0.key.hasPrefix("HOLDFAST_") || $0.key == "OWN" }
@@ -85,6 +88,67 @@ enum WorkerScenario: String, CaseIterable {
           + "\nPWD is \(FileManager.default.currentDirectoryPath)")
     }
     stay()
+  }
+
+  private func exchange(_ mailbox: String, _ incarnation: Int) throws -> Never {
+    let inbound = try ForeignConnection(mailbox + "/inbound.db", busyTimeout: 60_000)
+    try inbound.run("PRAGMA query_only = 1")
+    let outbound = try ForeignConnection(mailbox + "/outbound.db", busyTimeout: 60_000)
+    try outbound.run("PRAGMA cache_size = 2")
+    let heartbeat = unsafe open(mailbox + "/heartbeat", O_WRONLY | O_CREAT, 0o600)
+    while true {
+      _ = futimens(heartbeat, nil)
+      let now = Int(Date().timeIntervalSince1970 * 1000)
+      let found = try inbound.text(
+        """
+        SELECT json_group_array(json_array(id, tries, content)) FROM (SELECT * FROM messages_in
+          WHERE status = 'pending' AND process_after <= \(now) AND after_incarnation < \(incarnation)
+          ORDER BY seq LIMIT 20)
+        """)
+      for message in try JSONDecoder().decode([Message].self, from: Data((found ?? "[]").utf8)) {
+        try answer(message, incarnation, outbound)
+      }
+      usleep(20_000)
+    }
+  }
+
+  /// As `json_array(id, tries, content)`.
+  private struct Message: Decodable {
+    let id: String
+    let attempt: Int
+    let content: String
+
+    init(from decoder: any Decoder) throws {
+      var fields = try decoder.unkeyedContainer()
+      id = try fields.decode(String.self)
+      attempt = try fields.decode(Int.self)
+      content = try fields.decode(String.self)
+    }
+  }
+
+  private func answer(_ message: Message, _ incarnation: Int, _ outbound: ForeignConnection) throws {
+    func quoted(_ text: String) -> String { "'" + text.replacingOccurrences(of: "'", with: "''") + "'" }
+    try outbound.run(
+      """
+      INSERT INTO processing(message, try, incarnation, worker)
+      VALUES (\(quoted(message.id)), \(message.attempt), \(incarnation), 'swift')
+      """)
+    guard try outbound.text("SELECT changes()") == "1" else { return }
+    try outbound.run(
+      """
+      BEGIN IMMEDIATE;
+      INSERT INTO messages_out(id, kind, content, in_reply_to, routing)
+      VALUES ('re-' || \(quoted(message.id)), 'reply', \(quoted(message.content)), \(quoted(message.id)),
+        json_quote(hex(zeroblob(20000))))
+      """)
+    // The work, where it is most inconvenient to be killed.
+    usleep(UInt32((Double(ProcessInfo.processInfo.environment["WORK_SECONDS"] ?? "") ?? 0) * 1_000_000))
+    try outbound.run(
+      """
+      UPDATE processing SET status = 'completed'
+      WHERE message = \(quoted(message.id)) AND try = \(message.attempt) AND incarnation = \(incarnation);
+      COMMIT
+      """)
   }
 
   private func stay() -> Never {
