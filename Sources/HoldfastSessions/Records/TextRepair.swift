@@ -4,7 +4,7 @@
 /// U+FFFD (row D01). Whoever repairs says so in its acknowledgement.
 public enum TextRepair {
   /// The text with each NUL replaced; nil when it has none.
-  static func withoutNUL(_ text: String) -> String? {
+  package static func withoutNUL(_ text: String) -> String? {
     guard text.utf8.contains(0) else { return nil }
     return String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value == 0 ? "\u{FFFD}" : $0 }))
   }

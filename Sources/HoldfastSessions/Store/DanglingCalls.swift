@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Tool calls of a transcript that nothing answers: a provider refuses the session for ever because of one (D06).
-enum DanglingCalls {
+package enum DanglingCalls {
   /// The synthetic results that are missing, each with the `seq` it belongs right after.
-  static func results(for messages: [MessageRecord]) -> [(after: Int64, message: NewMessage)] {
+  package static func results(for messages: [MessageRecord]) -> [(after: Int64, message: NewMessage)] {
     var answered: Set<String> = []
     for message in messages.map(\.message) {
       if let id = message.toolCallID { answered.insert(id) }

@@ -14,57 +14,6 @@ enum MessageWriter {
     var message: NewMessage
   }
 
-  /// The message with everything storable and its identity filled in, and the fields that were repaired.
-  static func prepare(_ message: NewMessage) throws(SessionError) -> (NewMessage, [String]) {
-    var message = message
-    var repaired: [String] = []
-    func mend(_ name: String, _ text: inout String) {
-      guard let mended = TextRepair.withoutNUL(text) else { return }
-      text = mended
-      repaired.append(name)
-    }
-    func mend(_ name: String, _ text: inout String?) {
-      guard var some = text else { return }
-      mend(name, &some)
-      text = some
-    }
-    mend("role", &message.role)
-    mend("uid", &message.uid)
-    mend("tool_call_id", &message.toolCallID)
-    mend("model", &message.model)
-    mend("finish_reason", &message.finishReason)
-    switch message.content {
-    case .text(var text):
-      mend("content", &text)
-      message.content = .text(text)
-    case .json(let value):
-      let (mended, changed) = value.repaired()
-      if changed { repaired.append("content") }
-      message.content = .json(mended)
-    }
-    if let (mended, changed) = message.toolCalls?.repaired() {
-      if changed { repaired.append("tool_calls") }
-      message.toolCalls = mended
-    }
-    guard !message.role.isEmpty else { throw SessionError(.invalid, "A message's role is not empty.") }
-    let counts = [
-      message.inputTokens, message.cacheReadTokens, message.cacheWriteTokens, message.outputTokens,
-      message.costMicrodollars,
-    ]
-    for (name, count) in zip(SessionSchema.measures, counts) {
-      guard (0...1_000_000_000_000_000).contains(count ?? 0) else {
-        throw SessionError(.invalid, "\(name) is a count from 0 to 10^15, not \(count ?? 0).")
-      }
-    }
-    if let time = message.time { _ = try SessionTime.milliseconds(time) }
-    if let uid = message.uid, !(1...1024).contains(uid.unicodeScalars.count) {
-      throw SessionError(.invalid, "A message's uid has 1 to 1024 characters.")
-    }
-    message.uid = message.uid ?? UUID().uuidString.lowercased()
-    message.time = message.time ?? SessionTime.text(SessionTime.now())
-    return (message, repaired)
-  }
-
   /// Lands what was accepted, inside the transaction that advances the spool's cursor. A record that is no
   /// message is thrown, and the spool sets it aside with its bytes.
   @Sendable static func land(_ db: Database, _ records: [SpoolRecord]) throws {

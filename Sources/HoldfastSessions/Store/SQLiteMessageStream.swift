@@ -88,7 +88,7 @@ actor SQLiteMessageStream: MessageStream {
   func finish(_ end: NewMessage?) async throws -> MessageAcknowledgement {
     var end = end
     if let given = end {
-      let (prepared, mended) = try MessageWriter.prepare(given)
+      let (prepared, mended) = try given.storable()
       end = prepared
       repaired.formUnion(mended)
     }

@@ -11,7 +11,7 @@ extension SQLiteSessionStore {
   public func compact(
     _ id: String, upTo seq: Int64, summary: NewMessage
   ) async throws -> MessageAcknowledgement {
-    let (prepared, repaired) = try MessageWriter.prepare(summary)
+    let (prepared, repaired) = try summary.storable()
     return try await write { db in
       let key = try SessionWriter.resolve(id, db)
       var made = try MessageWriter.append(prepared, to: key, after: seq, db)
@@ -33,8 +33,8 @@ extension SQLiteSessionStore {
   public func continuation(
     of id: String, summary: NewMessage, as new: NewSession
   ) async throws -> SessionAcknowledgement {
-    let (prepared, mended) = try MessageWriter.prepare(summary)
-    var (new, repaired) = Self.repaired(new)
+    let (prepared, mended) = try summary.storable()
+    var (new, repaired) = new.storable()
     repaired += mended.map { "summary." + $0 }
     let name = new.id ?? Self.mintedID()
     new.id = name

@@ -20,7 +20,7 @@ extension SQLiteSessionStore {
     guard case .text = message.content else {
       throw SessionError(.invalid, "A message that is streamed has a text; append one of parts as a whole.")
     }
-    let (prepared, repaired) = try MessageWriter.prepare(message)
+    let (prepared, repaired) = try message.storable()
     var made = try await write { db in
       let key = try SessionWriter.keyMaking(session, db)
       let made = try MessageWriter.append(prepared, to: key, db)

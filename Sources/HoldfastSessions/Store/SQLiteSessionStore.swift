@@ -65,37 +65,16 @@ public final class SQLiteSessionStore: SessionStore {
   /// Makes a session, or fills in what one that is there lacks.
   @discardableResult
   public func create(_ session: NewSession) async throws -> SessionAcknowledgement {
-    let (new, repaired) = Self.repaired(session)
+    let (new, repaired) = session.storable()
     let id = new.id ?? Self.mintedID()
     let created = try await write { db in try SessionWriter.create(new, id: id, db) }
     return SessionAcknowledgement(id: id, created: created, repaired: repaired.isEmpty ? nil : repaired)
   }
 
-  /// The session with every text storable, and the fields that were repaired.
-  static func repaired(_ session: NewSession) -> (NewSession, [String]) {
-    var new = session
-    var repaired: [String] = []
-    func mend(_ name: String, _ field: WritableKeyPath<NewSession, String?>) {
-      guard let mended = new[keyPath: field].flatMap(TextRepair.withoutNUL) else { return }
-      new[keyPath: field] = mended
-      repaired.append(name)
-    }
-    mend("source", \.source)
-    mend("title", \.title)
-    mend("model", \.model)
-    mend("cwd", \.cwd)
-    mend("git_branch", \.gitBranch)
-    if let (metadata, changed) = new.metadata?.repaired() {
-      new.metadata = metadata
-      if changed { repaired.append("metadata") }
-    }
-    return (new, repaired)
-  }
-
   /// Appends messages in one atomic, durable step.
   @discardableResult
   public func append(_ messages: [NewMessage], to session: String) async throws -> [MessageAcknowledgement] {
-    let prepared = try messages.map(MessageWriter.prepare)
+    let prepared = try messages.map { try $0.storable() }
     return try await write { db in
       let key = try SessionWriter.keyMaking(session, db)
       return try prepared.map { message, repaired in
@@ -111,12 +90,10 @@ public final class SQLiteSessionStore: SessionStore {
   public func accept(
     _ message: NewMessage, for session: String, making new: NewSession?
   ) throws -> MessageAcknowledgement {
-    let (prepared, repaired) = try MessageWriter.prepare(message)
-    guard (1...256).contains(session.unicodeScalars.count), !session.utf8.contains(0) else {
-      throw SessionError(.invalid, "A session's id has 1 to 256 characters and no NUL.")
-    }
+    let (prepared, repaired) = try message.storable()
+    try NewSession.check(id: session)
     let record = try JSONEncoder().encode(
-      MessageWriter.Accepted(session: session, new: new.map { Self.repaired($0).0 }, message: prepared))
+      MessageWriter.Accepted(session: session, new: new.map { $0.storable().session }, message: prepared))
     do {
       try spool.append(Array(record))
     } catch {
@@ -181,7 +158,7 @@ public final class SQLiteSessionStore: SessionStore {
   /// A copy of the live messages that goes its own way.
   public func fork(_ id: String, upTo seq: Int64?, as new: NewSession) async throws -> SessionAcknowledgement
   {
-    let (storable, repaired) = Self.repaired(new)
+    let (storable, repaired) = new.storable()
     var new = storable
     let name = new.id ?? Self.mintedID()
     (new.id, new.parent, new.edge) = (name, nil, nil)

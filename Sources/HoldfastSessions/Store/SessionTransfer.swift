@@ -109,7 +109,7 @@ extension SQLiteSessionStore {
   public func take(_ lines: [SessionTransferLine], into session: String?) async throws -> SessionsTaken {
     let prepared = try lines.map { line -> SessionTransferLine in
       guard case .message(var record) = line else { return line }
-      record.message = try MessageWriter.prepare(record.message).0
+      record.message = try record.message.storable().message
       return .message(record)
     }
     return try await write { db in

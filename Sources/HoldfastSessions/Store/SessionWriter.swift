@@ -28,9 +28,7 @@ enum SessionWriter {
   /// The key of a session by its whole id, made when it is missing.
   static func keyMaking(_ id: String, _ db: Database) throws -> Int64 {
     if let key = try key(of: id, db) { return key }
-    guard (1...256).contains(id.unicodeScalars.count), !id.utf8.contains(0) else {
-      throw SessionError(.invalid, "A session's id has 1 to 256 characters and no NUL.")
-    }
+    try NewSession.check(id: id)
     try db.cachedStatement(sql: "INSERT INTO session(id) VALUES (?)").execute(arguments: [id])
     return db.lastInsertedRowID
   }
