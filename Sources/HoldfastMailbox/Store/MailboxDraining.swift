@@ -50,6 +50,7 @@ enum MailboxDraining {
   /// Reads the worker's file; contents are left where they are until somebody takes them.
   static func news(after place: Place, _ db: Database) throws -> News {
     var news = News()
+    try check(place, db)
     let sent = try Row.fetchCursor(
       db.cachedStatement(
         sql: """
@@ -75,6 +76,22 @@ enum MailboxDraining {
           isRetryable: row["retryable"], error: row["error"]))
     }
     return news
+  }
+
+  /// Sequences only go up. Where they are behind the host's place an older copy of the file was put there, and what the
+  /// worker says in it would be taken for said long ago until it has caught up.
+  private static func check(_ place: Place, _ db: Database) throws {
+    let statement = try db.cachedStatement(
+      sql: "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?")
+    for (table, seen) in [("messages_out", place.sent), ("finished", place.finished)]
+    where try Int64.fetchOne(statement, arguments: [table]) ?? 0 < seen {
+      throw StoreError(
+        .replaced,
+        """
+        outbound.db has less in it than was read from it before, so nothing more was: an older copy is in its place; put \
+        the newer one back, or give the worker another session.
+        """)
+    }
   }
 
   /// Writes down what was read. Doing it again, or with news that another process was quicker with, changes nothing.

@@ -34,6 +34,40 @@ public protocol MailboxStore: Sendable {
   @discardableResult
   func acknowledge(_ id: String, in address: MailboxAddress) async throws -> MailboxReceipt
 
+  /// The messages that workers have taken and not finished, each for the try at hand.
+  func claims(in address: MailboxAddress) async throws -> [MailboxClaim]
+
+  /// Gives up the tries that workers up to an incarnation hold: those workers are known to be dead. Drain first, so
+  /// that what they finished counts. Returns how many.
+  @discardableResult
+  func releaseClaims(through incarnation: Int64, in address: MailboxAddress) async throws -> Int
+
+  /// How many messages are due that start a worker.
+  func dueCount(in address: MailboxAddress) async throws -> Int
+
+  /// What may be delivered now, in the worker's order, so many of each kind: what may not is left out before anything
+  /// is counted, and no kind crowds out another (row E11).
+  func dueDeliveries(in address: MailboxAddress, perKind limit: Int, now: UTCInstant) async throws
+    -> [DueDelivery]
+
+  /// Writes down that a delivery is about to be tried, and when again should nothing more be heard of it: before the
+  /// attempt, so that a host that is killed in it tries again (row E04). Returns false when it is not pending any more.
+  func beginDelivery(
+    _ id: String, in address: MailboxAddress, nextAttempt: UTCInstant, now: UTCInstant
+  ) async throws -> Bool
+
+  /// Writes down that an attempt failed for a reason that may pass, and when the next is due.
+  func postponeDelivery(
+    _ id: String, in address: MailboxAddress, error: String, nextAttempt: UTCInstant
+  ) async throws
+
+  /// Gives a message of the worker's up: it becomes a dead letter with its bytes, and the worker is told by a message of
+  /// kind `delivery-failed`, in one step. Returns false when it is not pending any more.
+  @discardableResult
+  func giveUpDelivery(
+    _ id: String, in address: MailboxAddress, reason: String, error: String?
+  ) async throws -> Bool
+
   /// How things are with a mailbox; drains first.
   func summary(of address: MailboxAddress) async throws -> MailboxSummary
 
@@ -64,6 +98,11 @@ public struct MailboxDrain: Sendable, Hashable {
   public var finished = 0
   /// Messages that went no further and are dead letters now.
   public var dead = 0
+
+  /// One that brought nothing.
+  public init() {}
+
+  init(sent: Int, finished: Int, dead: Int) { (self.sent, self.finished, self.dead) = (sent, finished, dead) }
 }
 
 /// Messages for a worker, and the rows that could not be read.

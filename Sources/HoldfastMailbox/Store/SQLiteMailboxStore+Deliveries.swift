@@ -22,7 +22,7 @@ extension SQLiteMailboxStore {
   ///
   /// Contents that cannot be read become dead letters, so that nothing waits behind them (row E13).
   public func dueDeliveries(
-    in address: MailboxAddress, perKind limit: Int, now: UTCInstant = .now
+    in address: MailboxAddress, perKind limit: Int, now: UTCInstant
   ) async throws -> [DueDelivery] {
     try await with(address) { mailbox in
       let rows = try await mailbox.read { db in try Self.due(limit, now.milliseconds, db) }
@@ -87,7 +87,7 @@ extension SQLiteMailboxStore {
   ///
   /// - Returns: false when it is not pending any more.
   public func beginDelivery(
-    _ id: String, in address: MailboxAddress, nextAttempt: UTCInstant, now: UTCInstant = .now
+    _ id: String, in address: MailboxAddress, nextAttempt: UTCInstant, now: UTCInstant
   ) async throws -> Bool {
     try await with(address) { mailbox in
       try await mailbox.write { db in
@@ -155,7 +155,7 @@ extension SQLiteMailboxStore {
             """, arguments: [letter[0], letter[1], letter[2], letter[3], reason, error, seq])
         var message = NewMailboxMessage(kind: "delivery-failed", content: try feedback.content)
         message.wakes = false
-        _ = try InboundWriter.insert(message, id: feedback.messageID, db)
+        _ = try InboundWriter.insert(message, id: feedback.messageID(UnixTime.now()), db)
         return true
       }
     }
@@ -167,9 +167,10 @@ extension SQLiteMailboxStore {
     var reason: String
     var error: String?
 
-    /// The same for the same message, so that it is told once; given up again after a retry, with other words, it is
-    /// told again.
-    var messageID: String { "delivery-failed~" + String(id.unicodeScalars.prefix(200)) }
+    /// Another each time: the letter may be put back, and fail again.
+    func messageID(_ now: UnixTime) -> String {
+      "delivery-failed~\(String(id.unicodeScalars.prefix(200)))~\(now.nanoseconds)"
+    }
 
     var content: MailboxContent {
       get throws {
