@@ -14,19 +14,19 @@
 /// process's locks on it (row B01). One inotify(7) instance and one thread serve the whole process; the
 /// thread sleeps in the kernel while nothing happens. Where there is no inotify nothing is ever told, and
 /// whoever subscribes must look by itself now and then (``isAvailable``).
-final class DirectoryWatch: Sendable {
+package final class DirectoryWatch: Sendable {
   /// What is told of a directory's files.
-  enum Interest {
+  package enum Interest {
     /// Their bytes: one event or more for each write(2).
     case content
     /// Their names: created, deleted, moved. Writing to them is free.
     case names
   }
 
-  static let content = DirectoryWatch(.content)
-  static let names = DirectoryWatch(.names)
+  package static let content = DirectoryWatch(.content)
+  package static let names = DirectoryWatch(.names)
 
-  struct Token: Hashable, Sendable {
+  package struct Token: Hashable, Sendable {
     fileprivate let id: Int
     fileprivate let watch: Int32
   }
@@ -52,7 +52,7 @@ final class DirectoryWatch: Sendable {
 
   /// Calls `notify`, on the watch's thread, whenever one of the named files of the directory changed.
   /// - Returns: nil where the system offers no watch (no inotify, or its limit of instances is reached).
-  func subscribe(
+  package func subscribe(
     directory: String, names: Set<String>, notify: @escaping @Sendable () -> Void
   ) -> Token? {
     #if os(Linux)
@@ -74,7 +74,7 @@ final class DirectoryWatch: Sendable {
   }
 
   /// Ends a subscription; the last one of a directory ends its watch.
-  func cancel(_ token: Token) {
+  package func cancel(_ token: Token) {
     #if os(Linux)
       monitor.withLock { state in
         state.subscribers[token.id] = nil

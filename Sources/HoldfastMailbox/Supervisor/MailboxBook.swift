@@ -100,6 +100,9 @@ public struct MailboxBook: WorkerBook {
   /// Takes in what the worker finished and said.
   public func drain() async throws { try await store.drain(address) }
 
+  /// Signs that either side wrote to it.
+  public func changes() async -> AsyncStream<Void> { store.changes(of: address) }
+
   /// Gives the messages of dead workers back to the queue.
   @discardableResult public func releaseClaims(through incarnation: Int64) async throws -> Int {
     try await store.releaseClaims(through: incarnation, in: address)

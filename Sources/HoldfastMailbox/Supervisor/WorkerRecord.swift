@@ -71,7 +71,14 @@ public protocol WorkerBook: Sendable {
   /// Brings everything the worker wrote to where the host acts on it: acknowledgements and outbound messages
   /// (row E07).
   func drain() async throws
+  /// Signs that something in the mailbox may have changed, for looking at once; it may be silent.
+  func changes() async -> AsyncStream<Void>
   /// Gives the messages that workers up to this incarnation hold back to the queue.
   /// - Returns: how many.
   @discardableResult func releaseClaims(through incarnation: Int64) async throws -> Int
+}
+
+extension WorkerBook {
+  /// Silent.
+  public func changes() async -> AsyncStream<Void> { AsyncStream { $0.finish() } }
 }

@@ -94,6 +94,9 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
   /// Looks at once instead of at the next tick.
   public func look() { yieldTick() }
 
+  /// So long a sign stands for those that follow it.
+  private static var signPause: Duration { .milliseconds(50) }
+
   private func yieldTick() {
     let isFirst = flags.withLock { flags in
       defer { flags.isTickWaiting = true }
@@ -121,6 +124,14 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
       policy: plan.policy, record: record, at: clock.now, wall: UnixTime.now().milliseconds)
     var hands = Hands(lock: lock)
     machine.adopt(runtime: plan.runtime.name)
+    // What is sent, said or finished is seen within a moment, and not with the next tick.
+    let listening = Task { [book] in
+      for await _ in await book.changes() {
+        self.yieldTick()
+        try? await Task.sleep(for: Self.signPause)
+      }
+    }
+    defer { listening.cancel() }
     await perform(machine.begin(), &machine, &hands)
     for await input in inputs {
       if machine.isOver || Task.isCancelled { break }
