@@ -16,6 +16,7 @@ extension DashboardPage {
       <script src="/assets/format.js" defer></script>
       <script src="/assets/app.js" defer></script>
       <script src="/assets/sessions.js" defer></script>
+      <script src="/assets/workers.js" defer></script>
     </head>
     <body>
       <header>
@@ -23,6 +24,7 @@ extension DashboardPage {
         <nav class="views" aria-label="Views">
           <a href="#spend" data-view="spend" aria-current="page">Spend</a>
           <a href="#sessions" data-view="sessions">Sessions</a>
+          <a href="#workers" data-view="workers">Workers</a>
         </nav>
         <p id="live" class="live" role="status" aria-live="polite">connecting…</p>
       </header>
@@ -111,6 +113,31 @@ extension DashboardPage {
             <button id="later" class="quiet" type="button" hidden>Later messages</button>
           </section>
         </div>
+      </main>
+      <main id="workers" hidden>
+        <section class="panel" aria-labelledby="boxes-title">
+          <div class="panel-head">
+            <h2 id="boxes-title">Workers and their mailboxes</h2>
+            <p class="hint" id="boxes-hint" role="status" aria-live="polite">loading…</p>
+          </div>
+          <div class="scroll">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Mailbox</th>
+                  <th scope="col">Worker</th>
+                  <th scope="col" class="wide">Heartbeat</th>
+                  <th scope="col" class="n">Due</th>
+                  <th scope="col" class="n wide">Waiting</th>
+                  <th scope="col" class="n">Taken</th>
+                  <th scope="col" class="n">To deliver</th>
+                  <th scope="col" class="n">Dead letters</th>
+                </tr>
+              </thead>
+              <tbody id="boxes"><tr><td colspan="8" class="empty">loading…</td></tr></tbody>
+            </table>
+          </div>
+        </section>
       </main>
       <footer>
         <p>Costs are worked out from rate cards at list prices; for subscriptions they are the API equivalent.</p>

@@ -7,15 +7,15 @@ extension DashboardPage {
 
       const route = () => {
         const [view, id, seq] = location.hash.slice(1).split("/");
-        const isSessions = view === "sessions";
-        byId("spend").hidden = isSessions;
-        byId("sessions").hidden = !isSessions;
+        const shown = view === "sessions" || view === "workers" ? view : "spend";
+        const isSessions = shown === "sessions";
+        for (const name of ["spend", "sessions", "workers"]) byId(name).hidden = name !== shown;
         document.body.classList.toggle("wide-view", isSessions);
         for (const link of document.querySelectorAll("[data-view]")) {
-          if ((link.dataset.view === "sessions") === isSessions) link.setAttribute("aria-current", "page");
+          if (link.dataset.view === shown) link.setAttribute("aria-current", "page");
           else link.removeAttribute("aria-current");
         }
-        document.title = isSessions ? "Holdfast · sessions" : "Holdfast · spend";
+        document.title = "Holdfast · " + shown;
         if (!isSessions) return;
         if (known.length === 0 && !hits) load(false);
         let name = null;

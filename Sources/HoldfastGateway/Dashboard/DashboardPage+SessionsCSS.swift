@@ -13,6 +13,7 @@ extension DashboardPage {
     [hidden] { display: none !important; }
     #sessions { max-width: 90rem; display: grid; grid-template-columns: minmax(17rem, 24rem) 1fr; gap: 1rem; margin-top: 1.5rem; align-items: start; }
     #sessions .panel { min-width: 0; }
+    #workers { margin-top: 1.5rem; }
     .browse { position: sticky; top: 1rem; max-height: calc(100vh - 2rem); display: flex; flex-direction: column; }
     .field {
       font: inherit; width: 100%; color: var(--ink); background: var(--ground); border: 1px solid var(--line);
