@@ -107,6 +107,8 @@ enum WorkerScenario: String, CaseIterable {
         """)
       for message in try JSONDecoder().decode([Message].self, from: Data((found ?? "[]").utf8)) {
         try answer(message, incarnation, outbound)
+        // Whoever reads the file gets a turn.
+        usleep(10_000)
       }
       usleep(20_000)
     }

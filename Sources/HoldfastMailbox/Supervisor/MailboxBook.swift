@@ -16,6 +16,39 @@ public struct MailboxBook: WorkerBook {
   /// Makes the mailbox and its files, where they are missing.
   public func make() async throws { try await store.with(address, making: true) { _ in } }
 
+  /// Takes the worker's file out of WAL where it is to have a rollback journal and whoever made the mailbox did not
+  /// know: WAL on a directory that two kernels share goes stale or does damage, and says nothing (row C14).
+  ///
+  /// - Throws: ``WorkerRuntimeError`` while another program has the file open and so keeps it in WAL.
+  public func prepare() async throws {
+    guard store.configuration.journal == .rollback else { return }
+    let isWAL = try await isOutboundInWAL()
+    guard isWAL else { return }
+    let configuration = store.configuration
+    try await store.with(address) { mailbox in
+      await mailbox.releaseOutbound()
+      let file = try await StateFile.open(
+        mailbox.directory.outbound,
+        configuration: StateFileConfiguration(
+          patience: configuration.patience, maximumReaders: 1, journal: .rollback),
+        migrations: OutboundSchema.migrations)
+      await file.close()
+    }
+    guard try await !isOutboundInWAL() else {
+      throw WorkerRuntimeError(
+        """
+        outbound.db of \(address) is in WAL mode, which its worker and this host cannot share, and another program \
+        that has it open keeps it so; close that one.
+        """)
+    }
+  }
+
+  private func isOutboundInWAL() async throws -> Bool {
+    try await store.with(address) { mailbox in
+      try await mailbox.look { db in try String.fetchOne(db, sql: "PRAGMA journal_mode") } == "wal"
+    }
+  }
+
   /// What was last saved of the worker.
   ///
   /// A row with something in it that cannot be read gives what can: the number of the worker above all.

@@ -275,9 +275,8 @@ struct SupervisorMachine<Instant: InstantProtocol> where Instant.Duration == Dur
     exit = nil
     reason = nil
     state = .running
-    let news = [
-      Action.save(record), .report(.started(identity, incarnation: record.incarnation)),
-    ]
+    // Told first: the book may not be writable just now, and it runs all the same.
+    let news = [Action.report(.started(identity, incarnation: record.incarnation)), .save(record)]
     return isStopping ? news + terminate(.shutDown, at: now) : news
   }
 
@@ -333,7 +332,7 @@ struct SupervisorMachine<Instant: InstantProtocol> where Instant.Duration == Dur
     record.state =
       if record.restarts >= policy.breakerEnds { .broken } else { nextStart == nil ? .stopped : .waiting }
     state = isStopping ? .over : .resting
-    return [.save(record)] + news
+    return news + [.save(record)]
   }
 
   /// Whether an end counts against the worker: not when it was asked to end, nor when it ended by itself having

@@ -54,6 +54,8 @@ public protocol WorkerBook: Sendable {
   func make() async throws
   /// Closes what this process has open of the worker's file, which is about to be recovered.
   func letGo() async throws
+  /// Makes the worker's file what it is to be, before a worker starts: nobody writes it then.
+  func prepare() async throws
   /// What was last saved; nil when nothing was.
   func worker() async throws -> WorkerRecord?
   /// Keeps it. Whether the worker is wanted stays as it is.

@@ -253,6 +253,7 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
     case .releaseClaims(let incarnation): try await book.releaseClaims(through: incarnation)
     case .save(let record): try await book.save(record)
     case .spawn(let incarnation):
+      try await book.prepare()
       let launch = WorkerLaunch(
         address: plan.address, directory: plan.directory, incarnation: incarnation,
         heartbeatSeconds: plan.heartbeatSeconds)

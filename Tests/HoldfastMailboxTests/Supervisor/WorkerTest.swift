@@ -96,6 +96,7 @@ actor MemoryBook: WorkerBook {
 
   func make() throws { try check() }
   func letGo() throws { try check() }
+  func prepare() throws { try check() }
   func worker() throws -> WorkerRecord? {
     try check()
     return record
