@@ -128,8 +128,8 @@ def exchange(home: Home, messages: int, between_kills: float, hosts: int, within
             assert time.monotonic() - began < within, f"{done} answered, {kills} killed"
             running = {event["mailbox"]: event["pid"] for event in host.now.of("started")}
             living = [pid for pid in running.values() if is_alive(pid)]
-            # Workers that are done are not started again; the last ones would be killed at each attempt, and each
-            # attempt is made later than the one before.
+            # Workers that are done are not started again; the last ones would be killed at each attempt, and
+            # each attempt is made later than the one before.
             if len(living) >= 5:
                 kill(chance.choice(living))
                 kills += 1

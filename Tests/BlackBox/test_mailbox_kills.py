@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's side of a mailbox, killed at random moments: what it acknowledged is so, and nothing is doubled."""
+"""The host's side of a mailbox, killed at random moments: what it acknowledged is so, and nothing doubled."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_a_killed_receiver_acknowledged_is_gone_and_the_rest_comes_again_B1
             received, is_whole = killed_within(home, chance.uniform(0, 0.4), "receive", MAILBOX)
             cut += not is_whole
             contents = [row["content"] for row in received]
-            # The beginning of what is left, in order; where an acknowledgement was cut off, it may be in or out.
+            # The beginning of what is left, in order; where an acknowledgement was cut off, it may be either.
             assert contents == sorted(contents)
             wanted = [number for number in left if number not in unsure]
             assert [number for number in contents if number not in unsure] == wanted[

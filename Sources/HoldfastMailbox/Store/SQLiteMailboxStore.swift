@@ -162,6 +162,10 @@ public final class SQLiteMailboxStore: MailboxStore {
             try db.execute(
               sql: "UPDATE deliveries SET status = 'delivered', delivered_at = ? WHERE id = ?",
               arguments: [UnixTime.now().milliseconds, id])
+            // Delivered by hand, it is no letter to be put back any more.
+            try db.execute(
+              sql: "UPDATE dead_letters SET retried_at = ? WHERE direction = 'out' AND id = ?",
+              arguments: [UnixTime.now().milliseconds, id])
           }
           return MailboxReceipt(id: id, seq: row["seq"], duplicate: isDelivered)
         }

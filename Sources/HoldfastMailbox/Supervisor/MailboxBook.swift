@@ -26,13 +26,14 @@ public struct MailboxBook: WorkerBook {
     guard isWAL else { return }
     let configuration = store.configuration
     try await store.with(address) { mailbox in
-      await mailbox.releaseOutbound()
-      let file = try await StateFile.open(
-        mailbox.directory.outbound,
-        configuration: StateFileConfiguration(
-          patience: configuration.patience, maximumReaders: 1, journal: .rollback),
-        migrations: OutboundSchema.migrations)
-      await file.close()
+      try await mailbox.withoutLookers {
+        let file = try await StateFile.open(
+          mailbox.directory.outbound,
+          configuration: StateFileConfiguration(
+            patience: configuration.patience, maximumReaders: 1, journal: .rollback),
+          migrations: OutboundSchema.migrations)
+        await file.close()
+      }
     }
     guard try await !isOutboundInWAL() else {
       throw WorkerRuntimeError(

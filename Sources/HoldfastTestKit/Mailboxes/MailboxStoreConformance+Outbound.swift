@@ -137,6 +137,13 @@ extension MailboxStoreConformance {
       try same(
         try await store.dueDeliveries(in: address, perKind: 9, now: .now).map(\.attempts), [0],
         "the attempts after it was put back")
+      try await store.giveUpDelivery("out", in: address, reason: "rejected", error: "HTTP 410")
+      let again = try await store.messages(in: address, states: [.pending], limit: 9, after: 1)
+      try same(again.messages.count, 2, "how often the worker is told")
+      // Somebody delivers it by hand.
+      try same(try await store.acknowledge("out", in: address).duplicate, false, "acknowledged before")
+      try same(try await store.deadLetters(in: address).letters, [], "the letters after that")
+      try same(try await store.retry(nil, in: address), 0, "the letters put back after that")
     }
   }
 }
