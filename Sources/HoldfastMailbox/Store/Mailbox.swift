@@ -42,9 +42,6 @@ final class Mailbox: Sendable {
     try await outbound.read(body)
   }
 
-  /// Lets go of the worker's file until the next look: it is to be recovered, or opened by the host for another reason.
-  func releaseOutbound() async { await outbound.release() }
-
   /// Does something with the worker's file by other means while nobody in this process looks into it: a descriptor of
   /// another's, closed, would take the lookers' locks along (row B01).
   func withoutLookers<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {

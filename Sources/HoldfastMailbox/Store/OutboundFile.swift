@@ -85,9 +85,6 @@ actor OutboundFile {
     while isAlone { await withCheckedContinuation { waitingForTurn.append($0) } }
   }
 
-  /// Lets go of the file until the next look.
-  func release() async { await reader.close() }
-
   /// Makes the file, or finishes what a host that was killed had begun.
   ///
   /// No worker is at work on a file without its tables; on one that has them this only looks. It must be a look by

@@ -142,6 +142,8 @@ public struct MailboxBook: WorkerBook {
     try await store.releaseClaims(through: incarnation, in: address)
   }
 
-  /// Closes what this process has open of the worker's file.
-  public func letGo() async throws { try await store.with(address) { await $0.releaseOutbound() } }
+  /// Does something with the worker's file while nobody in this process looks into it.
+  public func alone<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
+    try await store.with(address) { try await $0.withoutLookers(body) }
+  }
 }

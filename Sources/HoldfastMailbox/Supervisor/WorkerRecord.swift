@@ -52,8 +52,9 @@ public struct WorkerRecord: Hashable, Sendable {
 public protocol WorkerBook: Sendable {
   /// Makes the mailbox where it is missing.
   func make() async throws
-  /// Closes what this process has open of the worker's file, which is about to be recovered.
-  func letGo() async throws
+  /// Does something with the worker's file while nobody else in this process has it open: a descriptor of another's,
+  /// closed, would take their locks along (row B01).
+  func alone<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T
   /// Makes the worker's file what it is to be, before a worker starts: nobody writes it then.
   func prepare() async throws
   /// What was last saved; nil when nothing was.

@@ -264,10 +264,9 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
     case .kill: try await hands.worker?.kill()
     case .recoverJournal:
       let file = plan.directory + "/outbound.db"
-      try await book.letGo()
-      if case .recovered(let pages) = try await hands.lock.recoverJournal(of: file) {
-        report(.recovered(file: "outbound.db", pages: pages))
-      }
+      let lock = hands.lock
+      let outcome = try await book.alone { try await lock.recoverJournal(of: file) }
+      if case .recovered(let pages) = outcome { report(.recovered(file: "outbound.db", pages: pages)) }
     case .drain:
       try await book.drain()
       return .settled(progress: try? await book.progress())

@@ -95,7 +95,10 @@ actor MemoryBook: WorkerBook {
   private func check() throws { if isBroken { throw Refusal() } }
 
   func make() throws { try check() }
-  func letGo() throws { try check() }
+  func alone<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
+    try check()
+    return try await body()
+  }
   func prepare() throws { try check() }
   func worker() throws -> WorkerRecord? {
     try check()
