@@ -36,6 +36,7 @@ enum InboundSchema {
         CHECK (status IN ('pending', 'completed', 'failed', 'cancelled', 'dead')),
       process_after INTEGER NOT NULL DEFAULT 0 CHECK (process_after \(times)),
       tries INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),          -- that have failed, or were lost
+      tries_before INTEGER NOT NULL DEFAULT 0,     -- those of them from before it was last put back
       max_tries INTEGER NOT NULL DEFAULT 5 CHECK (max_tries > 0),
       series TEXT,                                 -- the schedule that made it
       recurrence TEXT,                             -- and its expression

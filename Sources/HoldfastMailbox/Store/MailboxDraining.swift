@@ -151,10 +151,12 @@ enum MailboxDraining {
   ) throws -> Outcome {
     let row = try Row.fetchOne(
       db.cachedStatement(
-        sql: "SELECT max_tries FROM messages_in WHERE id = ? AND tries = ? AND status = 'pending'"),
+        sql:
+          "SELECT max_tries + tries_before FROM messages_in WHERE id = ? AND tries = ? AND status = 'pending'"
+      ),
       arguments: [message, attempt])
     guard let row else { return .late }
-    let most: Int64 = row["max_tries"]
+    let most: Int64 = row[0]
     let now = UnixTime.now().milliseconds
     let isOver = !isRetryable || attempt + 1 >= most
     try db.execute(

@@ -159,7 +159,7 @@ extension SQLiteMailboxStore {
             // A try is known by its number, in the worker's file too: it goes on counting.
             try db.execute(
               sql: """
-                UPDATE messages_in SET status = 'pending', max_tries = tries + max_tries, process_after = 0,
+                UPDATE messages_in SET status = 'pending', tries_before = tries, process_after = 0,
                   finished_at = NULL WHERE id = ?
                 """, arguments: [id])
           } else {

@@ -201,9 +201,12 @@ extension MailboxStoreConformance {
       }
       try same(try await store.retry(["bad"], in: address), 1, "the letters put back")
       try same(try await store.deadLetters(in: address).letters, [], "the letters left")
-      try same(try await work(), ["bad", "bad", "bad"], "the tries after it was put back")
-      try same(try await store.deadLetters(in: address).letters.map(\.tries), [6], "all its tries")
-      try same(try await store.retry(nil, in: address), 1, "the letters put back at last")
+      for round in 2...3 {
+        try same(try await work(), ["bad", "bad", "bad"], "the tries after it was put back")
+        try same(
+          try await store.deadLetters(in: address).letters.map(\.tries), [3 * round], "all its tries")
+        try same(try await store.retry(nil, in: address), 1, "the letters put back then")
+      }
       try same(try await worker.take(), "bad", "what is taken at last")
       _ = try await worker.finish("bad", as: .refused("never"))
       try same(try await store.drain(address).dead, 1, "the messages refused for good")
