@@ -24,6 +24,8 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
   try await streamMessages(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "host" {
   try await hostWorker(try decode(PeerSettings.self, words[2]), link)
+} else if words.count == 3, words[1] == "deliver" {
+  try await deliverMessages(try decode(PeerSettings.self, words[2]), link)
 } else if words.count == 3, words[1] == "torture" {
   // One process of a torture run, which starts this program with the peer's own settings.
   try await decode(TorturePeer.self, words[2]).run(link)
@@ -33,7 +35,7 @@ if words.count == 3, let scenario = Scenario(rawValue: words[1]) {
 } else {
   let names =
     Scenario.allCases.map(\.rawValue) + EngineScenario.allCases.map(\.rawValue) + [
-      "indexMessages", "streamMessages", "host", "torture", "backup-load", "worker",
+      "indexMessages", "streamMessages", "host", "deliver", "torture", "backup-load", "worker",
     ]
   FileHandle.standardError.write(
     Data("usage: HoldfastTestPeer \(names.joined(separator: "|")) JSON\n".utf8))

@@ -46,12 +46,14 @@ public protocol MailboxStore: Sendable {
   func dueCount(in address: MailboxAddress) async throws -> Int
 
   /// What may be delivered now, in the worker's order, so many of each kind: what may not is left out before anything
-  /// is counted, and no kind crowds out another (row E11).
+  /// is counted, and no kind crowds out another (row E11). What was tried and waits holds back what comes after it of
+  /// its kind; what cannot be read becomes a dead letter, so that nothing waits behind it (row E13).
   func dueDeliveries(in address: MailboxAddress, perKind limit: Int, now: UTCInstant) async throws
     -> [DueDelivery]
 
   /// Writes down that a delivery is about to be tried, and when again should nothing more be heard of it: before the
-  /// attempt, so that a host that is killed in it tries again (row E04). Returns false when it is not pending any more.
+  /// attempt, so that a host that is killed in it tries again (row E04). Returns false when it is not pending any more,
+  /// or not due at `now`: another host is trying it.
   func beginDelivery(
     _ id: String, in address: MailboxAddress, nextAttempt: UTCInstant, now: UTCInstant
   ) async throws -> Bool

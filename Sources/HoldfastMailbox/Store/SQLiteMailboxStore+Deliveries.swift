@@ -39,8 +39,15 @@ extension SQLiteMailboxStore {
               message: message, attempts: row.attempts,
               firstAttempt: row.firstAttempt.map(UTCInstant.init(milliseconds:)), lastError: row.lastError))
         }
-        guard let next = page.next else { break }
-        rest = rest.drop { $0 <= next }
+        let read = page.next.map { next in rest.prefix { $0 <= next } } ?? rest
+        let readable = Set(page.messages.map(\.seq))
+        for seq in read where !readable.contains(seq) {
+          let error =
+            page.faults.first { $0.subject == "messages_out \(seq)" }?.reason
+            ?? "It is not in outbound.db any more."
+          _ = try await Self.giveUp(seq, reason: "unreadable", error: error, mailbox)
+        }
+        rest = rest.dropFirst(read.count)
       }
       return due
     }
@@ -54,7 +61,8 @@ extension SQLiteMailboxStore {
   }
 
   private static func due(_ limit: Int, _ now: Int64, _ db: Database) throws -> [DueRow] {
-    // Each kind is found by one step in the index, whatever the number of rows before it.
+    // Each kind is found by one step in the index, whatever the number of rows before it. What was tried and waits holds
+    // back what comes after it; what the worker itself wants later does not.
     let kinds = try String.fetchAll(
       db,
       sql: """
@@ -71,7 +79,10 @@ extension SQLiteMailboxStore {
         db.cachedStatement(
           sql: """
             SELECT seq, attempts, first_attempt, last_error FROM deliveries
-            WHERE status = 'pending' AND kind = ? AND next_attempt <= ? ORDER BY seq LIMIT ?
+            WHERE status = 'pending' AND kind = ?1 AND next_attempt <= ?2 AND seq < coalesce((
+              SELECT min(seq) FROM deliveries
+              WHERE status = 'pending' AND kind = ?1 AND next_attempt > ?2 AND attempts > 0), 9223372036854775807)
+            ORDER BY seq LIMIT ?3
             """), arguments: [kind, now, max(limit, 1)]
       ).map { row in
         DueRow(
@@ -85,7 +96,7 @@ extension SQLiteMailboxStore {
   /// Writes down that a delivery is about to be tried, and when again should nothing more be heard of it: before the
   /// attempt, so that a host that is killed in it tries again (row E04).
   ///
-  /// - Returns: false when it is not pending any more.
+  /// - Returns: false when it is not pending any more, or not due: another host is trying it.
   public func beginDelivery(
     _ id: String, in address: MailboxAddress, nextAttempt: UTCInstant, now: UTCInstant
   ) async throws -> Bool {
@@ -95,7 +106,7 @@ extension SQLiteMailboxStore {
           sql: """
             UPDATE deliveries SET attempts = attempts + 1, next_attempt = ?2,
               first_attempt = coalesce(first_attempt, ?3)
-            WHERE id = ?1 AND status = 'pending'
+            WHERE id = ?1 AND status = 'pending' AND next_attempt <= ?3
             """, arguments: [id, nextAttempt.milliseconds, now.milliseconds])
         return db.changesCount > 0
       }
@@ -129,35 +140,46 @@ extension SQLiteMailboxStore {
           db, sql: "SELECT seq FROM deliveries WHERE id = ? AND status = 'pending'", arguments: [id])
       }
       guard let seq else { return false }
-      let letter = try await mailbox.look { db in
-        try Row.fetchOne(
-          db,
-          sql: """
-            SELECT CAST(id AS BLOB), CAST(kind AS BLOB), CAST(content AS BLOB), CAST(routing AS BLOB)
-            FROM messages_out WHERE seq = ?
-            """, arguments: [seq]
-        ).map { row in (0..<4).map { row[$0] as DatabaseValue } }
-      }
-      guard let letter else { return false }
+      return try await Self.giveUp(seq, reason: reason, error: error, mailbox)
+    }
+  }
+
+  /// By its place, whatever its id has in it.
+  private static func giveUp(
+    _ seq: Int64, reason: String, error: String?, _ mailbox: Mailbox
+  ) async throws -> Bool {
+    let letter = try await mailbox.look { db in
+      try Row.fetchOne(
+        db,
+        sql: """
+          SELECT CAST(id AS BLOB), CAST(kind AS BLOB), CAST(content AS BLOB), CAST(routing AS BLOB)
+          FROM messages_out WHERE seq = ?
+          """, arguments: [seq]
+      ).map { row in (0..<4).map { row[$0] as DatabaseValue } }
+    }
+    return try await mailbox.write { db in
+      try db.execute(
+        sql: "UPDATE deliveries SET status = 'dead', last_error = ? WHERE seq = ? AND status = 'pending'",
+        arguments: [error, seq])
+      guard db.changesCount > 0 else { return false }
+      // Of a message that is not there any more, what the ledger knows is kept.
+      let found: DatabaseValue? = letter == nil ? nil : 1.databaseValue
+      try db.execute(
+        sql: """
+          INSERT INTO dead_letters(direction, id, seq, kind, content, routing, reason, error, tries)
+          SELECT 'out', iif(?8, CAST(?1 AS TEXT), id), seq, iif(?8, CAST(?2 AS TEXT), kind),
+            iif(?8, CAST(?3 AS TEXT), 'null'), CAST(?4 AS TEXT), ?5, ?6, attempts
+          FROM deliveries WHERE seq = ?7
+          ON CONFLICT DO UPDATE SET reason = excluded.reason, error = excluded.error, tries = excluded.tries,
+            time = excluded.time, retried_at = NULL
+          """,
+        arguments: [letter?[0], letter?[1], letter?[2], letter?[3], reason, error, seq, found])
+      let id = try String.fetchOne(db, sql: "SELECT id FROM deliveries WHERE seq = ?", arguments: [seq]) ?? ""
       let feedback = Feedback(id: id, reason: reason, error: error)
-      return try await mailbox.write { db in
-        try db.execute(
-          sql: "UPDATE deliveries SET status = 'dead', last_error = ? WHERE id = ? AND status = 'pending'",
-          arguments: [error, id])
-        guard db.changesCount > 0 else { return false }
-        try db.execute(
-          sql: """
-            INSERT INTO dead_letters(direction, id, seq, kind, content, routing, reason, error, tries)
-            SELECT 'out', CAST(?1 AS TEXT), seq, CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS TEXT), ?5, ?6, attempts
-            FROM deliveries WHERE seq = ?7
-            ON CONFLICT DO UPDATE SET reason = excluded.reason, error = excluded.error, tries = excluded.tries,
-              time = excluded.time, retried_at = NULL
-            """, arguments: [letter[0], letter[1], letter[2], letter[3], reason, error, seq])
-        var message = NewMailboxMessage(kind: "delivery-failed", content: try feedback.content)
-        message.wakes = false
-        _ = try InboundWriter.insert(message, id: feedback.messageID(UnixTime.now()), db)
-        return true
-      }
+      var message = NewMailboxMessage(kind: "delivery-failed", content: try feedback.content)
+      message.wakes = false
+      _ = try InboundWriter.insert(message, id: feedback.messageID(UnixTime.now()), db)
+      return true
     }
   }
 

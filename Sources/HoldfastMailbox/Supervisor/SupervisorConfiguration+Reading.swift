@@ -12,6 +12,8 @@ extension SupervisorConfiguration {
   ///   writer/session-1: {}
   ///   writer/*: { start: on-message }
   ///   coder/main: { runtime: docker, image: coder:1, options: [--network, none], start: always }
+  /// deliveries:
+  ///   reply: { command: [python3, send.py] }
   /// ```
   ///
   /// It is read strictly: a key nobody knows is an error with its line (row A18).
@@ -42,7 +44,7 @@ extension SupervisorConfiguration {
   package static func read(
     _ node: Node, name: String, place: String, directory: String
   ) throws(SupervisorConfigurationError) -> SupervisorConfiguration {
-    let reading = WorkerReading(name: name, directory: directory)
+    let reading = ConfigurationReading(name: name, directory: directory)
     var configuration = SupervisorConfiguration()
     var defaults = Worker()
     let entries = try reading.entries(node, place)
@@ -52,6 +54,8 @@ extension SupervisorConfiguration {
     for (key, value) in entries {
       switch key.name {
       case "defaults": break
+      case "deliveries":
+        configuration.deliveries = try DeliveryConfiguration(value, "deliveries", reading)
       case "workers":
         for (address, node) in try reading.entries(value, "workers") {
           let worker = try reading.worker(node, "workers.\(address.name)", over: defaults)
@@ -67,11 +71,12 @@ extension SupervisorConfiguration {
               address.node, String(error.message.dropLast(error.message.hasSuffix(".") ? 1 : 0)))
           }
         }
-      default: throw reading.unknown(key, in: place, known: ["defaults", "workers"])
+      default: throw reading.unknown(key, in: place, known: ["defaults", "workers", "deliveries"])
       }
     }
-    guard !configuration.workers.isEmpty || !configuration.agents.isEmpty else {
-      throw reading.problem(node, "\(place) names no worker: write AGENT/SESSION or AGENT/* under workers")
+    guard configuration.hasWorkers || !configuration.deliveries.isEmpty else {
+      throw reading.problem(
+        node, "\(place) names no worker and no delivery: write AGENT/SESSION or AGENT/* under workers")
     }
     return configuration
   }
@@ -88,19 +93,8 @@ extension SupervisorConfiguration {
   }
 }
 
-/// Reads the nodes of one file.
-private struct WorkerReading {
-  typealias Fault = SupervisorConfigurationError
-
-  struct Key {
-    var name: String
-    var node: Node
-  }
-
-  /// What the file is called.
-  let name: String
-  let directory: String
-
+/// How one worker is run.
+extension ConfigurationReading {
   private static let keys = [
     "runtime", "command", "program", "image", "options", "environment", "directory", "journal", "start",
     "heartbeat_seconds", "heartbeat_ceiling_seconds", "claim_ceiling_seconds", "tool_seconds",
@@ -122,15 +116,8 @@ private struct WorkerReading {
       case "image": worker.image = try string(value, here)
       case "options": worker.options = try strings(value, here)
       case "environment":
-        for (variable, node) in try entries(value, here) {
-          guard let text = node.scalar?.string else {
-            throw problem(node, "\(here).\(variable.name) is no text")
-          }
-          worker.environment[variable.name] = text
-        }
-      case "directory":
-        let text = try string(value, here)
-        worker.directory = text.hasPrefix("/") ? text : directory + "/" + text
+        worker.environment.merge(try texts(value, here)) { $1 }
+      case "directory": worker.directory = try path(value, here)
       case "journal": worker.journal = try journal(value, here)
       case "start":
         let text = try string(value, here)
@@ -188,62 +175,5 @@ private struct WorkerReading {
     case "rollback": return .rollback
     default: throw problem(node, "\(place) is “\(text)”; it is automatic or rollback")
     }
-  }
-
-  private func seconds(_ node: Node, _ place: String) throws(Fault) -> Duration {
-    let number = node.float ?? node.int.map(Double.init)
-    guard let number, number.isFinite, number >= 0, number <= 31_536_000 else {
-      throw problem(node, "\(place) is a number of seconds, from 0 to a year")
-    }
-    return .milliseconds(Int64((number * 1000).rounded()))
-  }
-
-  private func count(_ node: Node, _ place: String) throws(Fault) -> Int {
-    guard let count = node.int, (1...1_000_000).contains(count) else {
-      throw problem(node, "\(place) is a whole number from 1 on")
-    }
-    return count
-  }
-
-  // MARK: Nodes
-
-  func entries(_ node: Node, _ place: String) throws(Fault) -> [(Key, Node)] {
-    guard let mapping = node.mapping else { throw problem(node, "\(place) is no mapping of names to values") }
-    var seen: Set<String> = []
-    var out: [(Key, Node)] = []
-    for (key, value) in mapping {
-      guard let name = key.scalar?.string else { throw problem(key, "a key in \(place) is no text") }
-      guard seen.insert(name).inserted else { throw problem(key, "“\(name)” stands twice in \(place)") }
-      out.append((Key(name: name, node: key), value))
-    }
-    return out
-  }
-
-  private func string(_ node: Node, _ place: String) throws(Fault) -> String {
-    guard let text = node.scalar?.string, !text.isEmpty, !text.utf8.contains(0) else {
-      throw problem(node, "\(place) is no text")
-    }
-    return text
-  }
-
-  private func strings(_ node: Node, _ place: String) throws(Fault) -> [String] {
-    guard let sequence = node.sequence else { throw problem(node, "\(place) is no list") }
-    var out: [String] = []
-    for item in sequence {
-      guard let text = item.scalar?.string, !text.utf8.contains(0) else {
-        throw problem(item, "\(place) has something in it that is no text")
-      }
-      out.append(text)
-    }
-    return out
-  }
-
-  func unknown(_ key: Key, in place: String, known: [String]) -> Fault {
-    problem(key.node, "“\(key.name)” is not known in \(place); known are \(known.joined(separator: ", "))")
-  }
-
-  func problem(_ node: Node, _ what: String) -> Fault {
-    let line = node.mark.map { " line \($0.line)" } ?? ""
-    return Fault(message: "\(name)\(line): \(what).")
   }
 }

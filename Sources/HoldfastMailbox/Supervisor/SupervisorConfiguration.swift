@@ -63,8 +63,24 @@ public struct SupervisorConfiguration: Sendable, Hashable {
   /// Workers of every session of an agent whose mailbox is there, by the agent's name.
   public var agents: [String: Worker] = [:]
 
+  /// Who carries what workers say.
+  public var deliveries = DeliveryConfiguration()
+
   /// Nobody.
   public init() {}
+
+  /// Whether any worker is watched over.
+  public var hasWorkers: Bool { !workers.isEmpty || !agents.isEmpty }
+
+  /// How the mailboxes' files are made by whoever comes to one first: a rollback journal, which serves every worker, when
+  /// one of them needs it.
+  public var mailboxes: MailboxConfiguration {
+    var mailboxes = MailboxConfiguration()
+    if (Array(workers.values) + Array(agents.values)).contains(where: { $0.journalOfFiles == .rollback }) {
+      mailboxes.journal = .rollback
+    }
+    return mailboxes
+  }
 
   /// How long the most patient of them is waited for after SIGTERM.
   public var longestStopGrace: Duration {

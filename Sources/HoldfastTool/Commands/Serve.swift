@@ -28,8 +28,8 @@ struct Serve: AsyncParsableCommand {
       Once a day it makes a compressed backup of every database beside its writers,
       into <home>/backups, and keeps seven; `backup:` in config.yaml says otherwise.
 
-      With `supervise:` in config.yaml it runs and watches workers, as
-      `holdfast supervise` does.
+      With `supervise:` in config.yaml it runs and watches workers and delivers what
+      they say, as `holdfast supervise` does.
       """)
 
   @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")
@@ -69,12 +69,17 @@ struct Serve: AsyncParsableCommand {
     let logger = Logger(label: "holdfast")
     let isJSON = common.json
     let backups = configuration.backup.map { ScheduledBackups(plan: $0, home: home.path, logger: logger) }
-    let supervisor = configuration.supervise.map {
-      Supervisor($0, home: home.path, logger: logger) { _ in }
+    let supervisor = configuration.supervise.flatMap {
+      $0.hasWorkers ? Supervisor($0, home: home.path, logger: logger) { _ in } : nil
     }
     let sessions = ServedSessions(
       home: home.path, capture: configuration.capture, rates: rates, logger: logger)
-    let mailboxes = SQLiteMailboxStore(home: home.path)
+    let mailboxes = SQLiteMailboxStore(
+      home: home.path, configuration: configuration.supervise?.mailboxes ?? .init())
+    let delivery = configuration.supervise.flatMap {
+      $0.deliveries.isEmpty
+        ? nil : MailboxDelivery(mailboxes, routes: $0.deliveries.routes(), logger: logger)
+    }
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
       backups: backups?.progress, logger: logger
@@ -91,11 +96,13 @@ struct Serve: AsyncParsableCommand {
         .init(service: sessions, successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
       ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
-        // Workers go first: they may be using the gateway.
+        + (delivery.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
+        // Workers go first: they may be using the gateway, and what they say last is still delivered.
         + (supervisor.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? []),
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     group.maximumGracefulShutdownDuration =
       .seconds(drain + 30) + (configuration.supervise?.longestStopGrace ?? .zero)
+      + (configuration.supervise?.deliveries.longestTimeLimit ?? .zero)
     do {
       try await ServiceGroup(configuration: group).run()
     } catch {

@@ -16,7 +16,7 @@ import UnixSignals
 /// `holdfast supervise`: run and watch workers.
 struct Supervise: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Run and watch the workers of mailboxes.",
+    abstract: "Run and watch the workers of mailboxes, and deliver what they say.",
     discussion: """
       Examples:
         holdfast supervise workers.yaml
@@ -30,11 +30,17 @@ struct Supervise: AsyncParsableCommand {
           writer/session-1: { start: always }
           writer/*: {}                                    every session that has mail
           coder/main: { runtime: docker, image: "coder:1" }
+        deliveries:
+          reply: { command: [python3, send.py] }          carries messages of this kind
 
       A worker is a process, or a container through docker, podman or container. One
       that is silent or sits on a message is ended; what it left half done is undone
       once it is known to be gone; then it is started again. SIGTERM or Ctrl-C ends
       all of them and then the command.
+
+      A command that carries a message reads it as JSON on its standard input and
+      ends with 0 when it is delivered, 75 when it is to be tried again; anything
+      else makes it a dead letter, which its worker is told of.
       """)
 
   @Argument(help: ArgumentHelp("A YAML file that names the workers.", valueName: "config"))
@@ -62,21 +68,39 @@ struct Supervise: AsyncParsableCommand {
     if let name = stop ?? start { return try await want(stop == nil, name, configuration, home) }
     Log.bootstrap()
     Process.raiseFileLimit()
-    let isJSON = common.json
     let supervisor = Supervisor(configuration, home: home.path, logger: Logger(label: "holdfast")) { event in
-      // Whoever started it may not read this; the workers are watched over all the same.
-      if isJSON {
-        if let line = try? JSONLine.text(event) { _ = Console.tryPrint(line) }
-      } else {
-        _ = Console.tryPrint("\(event.time)  \(event.mailbox)  \(Console.printable(event.news.sentence))")
-      }
+      say(event) { "\(event.time)  \(event.mailbox)  \(Console.printable(event.news.sentence))" }
+    }
+    let store = SQLiteMailboxStore(home: home.path, configuration: configuration.mailboxes)
+    let delivery = MailboxDelivery(
+      store, routes: configuration.deliveries.routes(), logger: Logger(label: "holdfast")
+    ) { event in
+      say(event) { "\(event.time)  \(event.mailbox)  \(Console.printable(event.sentence))" }
+    }
+    // Stopped in the reverse order: what workers say while they end is still delivered.
+    var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
+    if !configuration.deliveries.isEmpty {
+      services.append(.init(service: delivery, successTerminationBehavior: .gracefullyShutdownGroup))
+    }
+    if configuration.hasWorkers {
+      services.append(.init(service: supervisor, successTerminationBehavior: .gracefullyShutdownGroup))
     }
     var group = ServiceGroupConfiguration(
-      services: [.init(service: supervisor, successTerminationBehavior: .gracefullyShutdownGroup)],
-      gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
+      services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     // What a worker does not heed is killed; longer than that only what the kernel cannot kill takes.
-    group.maximumGracefulShutdownDuration = .seconds(60) + configuration.longestStopGrace
+    group.maximumGracefulShutdownDuration =
+      .seconds(60) + configuration.longestStopGrace + configuration.deliveries.longestTimeLimit
     try await ServiceGroup(configuration: group).run()
+    await store.close()
+  }
+
+  /// Whoever started it may not read this; the workers are watched over all the same.
+  private func say(_ event: some Encodable, _ sentence: () -> String) {
+    if common.json {
+      if let line = try? JSONLine.text(event) { _ = Console.tryPrint(line) }
+    } else {
+      _ = Console.tryPrint(sentence())
+    }
   }
 
   private func read() throws -> SupervisorConfiguration {

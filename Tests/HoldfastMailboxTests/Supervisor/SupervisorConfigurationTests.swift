@@ -51,16 +51,52 @@ import Testing
     #expect(try container.worker(of: MailboxAddress("a/b"))?.journalOfFiles == .rollback)
   }
 
+  @Test func deliveriesAreReadWithWorkersOrAlone() throws {
+    let configuration = try read(
+      """
+      deliveries:
+        reply: { command: [python3, send.py], environment: { A: "1" }, directory: out, timeout_seconds: 5 }
+        "*": { command: [mail], concurrency: 2 }
+      """)
+    #expect(!configuration.hasWorkers)
+    let deliveries = configuration.deliveries
+    let reply = try #require(deliveries.kinds["reply"])
+    #expect(reply.command == ["python3", "send.py"] && reply.environment == ["A": "1"])
+    #expect(reply.directory == "/srv/out" && reply.timeLimit == .seconds(5) && reply.concurrency == 32)
+    #expect(deliveries.others?.command == ["mail"] && deliveries.others?.concurrency == 2)
+    #expect(deliveries.longestTimeLimit == .seconds(30))
+    let routes = deliveries.routes()
+    #expect(routes.route("reply")?.adapter.timeLimit == .seconds(5))
+    #expect(routes.route("any")?.adapter.timeLimit == .seconds(30))
+    let both = try read("{ workers: { a/b: { command: [w] } }, deliveries: { reply: { command: [s] } } }")
+    #expect(both.hasWorkers && both.deliveries.routes().route("any") == nil)
+  }
+
   @Test func everyErrorIsOneSentenceThatNamesItsPlace() {
     let cases: [(String, String)] = [
+      (
+        "deliveries: { reply: { timeout_seconds: 5 } }",
+        "w.yaml line 1: deliveries.reply needs what carries its messages: a command, as in [python3, send.py]."
+      ),
+      (
+        "deliveries: { reply: { command: [s], timeout_seconds: 0 } }",
+        "w.yaml line 1: deliveries.reply.timeout_seconds is more than 0."
+      ),
+      (
+        "deliveries: { reply: { comand: [s] } }",
+        "w.yaml line 1: “comand” is not known in deliveries.reply; known are command, environment, directory, timeout_seconds, concurrency."
+      ),
       ("", "w.yaml is empty: name workers under `workers`."),
       ("{", "w.yaml is not valid YAML: line 2, "),
       ("[1]", "w.yaml line 1: the file is no mapping of names to values."),
       (
         "workers: {}",
-        "w.yaml line 1: the file names no worker: write AGENT/SESSION or AGENT/* under workers."
+        "w.yaml line 1: the file names no worker and no delivery: write AGENT/SESSION or AGENT/* under workers."
       ),
-      ("wrokers: {}", "w.yaml line 1: “wrokers” is not known in the file; known are defaults, workers."),
+      (
+        "wrokers: {}",
+        "w.yaml line 1: “wrokers” is not known in the file; known are defaults, workers, deliveries."
+      ),
       ("workers: { a/b: {} }", "w.yaml line 1: workers.a/b needs its command, as in [python3, worker.py]."),
       (
         "workers: { a/b: { runtime: docker } }",
