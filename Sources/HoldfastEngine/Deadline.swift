@@ -12,8 +12,7 @@ package enum Deadline {
     let waiter = Waiter<Value>()
     return try await withCheckedThrowingContinuation { continuation in
       waiter.hold(continuation)
-      let timer = Task {
-        try await Task.sleep(for: duration)
+      let alarm = AlarmClock.shared.set(.now + duration) {
         waiter.end(
           .failure(StoreError(.deadline, "The deadline of \(duration) passed: \(what) in time.")))
       }
@@ -23,7 +22,7 @@ package enum Deadline {
         } catch {
           waiter.end(.failure(error))
         }
-        timer.cancel()
+        AlarmClock.shared.cancel(alarm)
       }
     }
   }

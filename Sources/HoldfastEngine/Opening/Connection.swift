@@ -100,6 +100,9 @@ enum Connection {
       Setting(
         name: "synchronous", value: configuration.durability == .power ? "EXTRA" : "NORMAL",
         readBack: configuration.durability == .power ? "3" : "1"))
+    if role == .reader, let bytes = configuration.readerCacheBytes {
+      settings.append(Setting(name: "cache_size", value: "-\(bytes / 1024)"))
+    }
     if role != .reader {
       // The -wal is cut back by ``WALTail``: SQLite would do it in one go, and one commit would wait for it.
       settings.append(Setting(name: "journal_size_limit", value: "-1"))

@@ -38,6 +38,9 @@ public struct StateFileConfiguration: Hashable, Sendable {
   /// The mount table to find the file's filesystem in, in the form of proc_pid_mountinfo(5); nil for the kernel's.
   package var mountTable: String?
 
+  /// Bytes of pages each reader keeps in memory while nobody writes; nil for SQLite's own 2 MB.
+  package var readerCacheBytes: Int?
+
   /// The defaults: power-safe, 60 s of patience, 4 readers, checkpoints from 1,000 pages.
   public init(
     durability: Durability = .power, patience: Duration = .seconds(60), maximumReaders: Int = 4,

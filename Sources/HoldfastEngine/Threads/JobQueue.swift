@@ -61,7 +61,8 @@ final class JobQueue: Sendable {
     case .closed: job.fail(closedError())
     case .queued(let alarm):
       if alarm { DeadlineWatch.shared.look(at: self, when: job.deadline) }
-      monitor.signal()
+      // Whoever serves the queue may take it; to wake them all for one job costs each of them a look.
+      monitor.signalOne()
       onSubmit()
     }
   }

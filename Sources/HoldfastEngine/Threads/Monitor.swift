@@ -83,6 +83,11 @@
     unsafe pthread_cond_broadcast(condition)
   }
 
+  /// Wakes one of the threads that wait here: for state that any of them may take and only one can.
+  package func signalOne() {
+    unsafe pthread_cond_signal(condition)
+  }
+
   private func sleepOnCondition(for duration: Duration) {
     // A far deadline is cut to an hour: the caller looks again anyway, and nothing overflows.
     let (seconds, attoseconds) = min(duration, .seconds(3600)).components
