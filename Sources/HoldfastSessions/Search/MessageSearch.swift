@@ -24,7 +24,16 @@ public actor MessageSearch {
   private var lease: LockFile?
   private var indexing: Task<Void, Never>?
   private var sliceSize = 64
+  /// Long words that are in the index for sure, so that they need not be looked up again.
+  private var knownWords: Set<String> = []
+  private static let mostKnownWords = 100_000
   private var isClosed = false
+
+  /// What was last known to lie behind the index.
+  private let tails = Monitor<KnownTail?>(nil)
+  private var merging = SlicePacer(units: 16)
+  /// Whether the index may have segments to be merged; another process may have left some.
+  private var isMergeDue = true
 
   /// Changes that are scanned at most when the index is behind, and messages when there is no index.
   static let mostScanned = 5000
@@ -55,24 +64,83 @@ public actor MessageSearch {
       return SearchAnswer(route: .nothing, lag: 0, truncated: false, leftOut: query.leftOut, hits: [])
     }
     let identity = try await feed.identity()
-    let head = try await feed.head()
+    // Both files are asked at the same time: what the index has not followed is known but for the newest.
+    let known = tails.withLock { $0?.identity == identity ? $0 : nil }
+    let early = Task { [feed] () -> SearchTail? in
+      guard let known else { return nil }
+      return try? await feed.tail(after: known.end, limit: Self.mostScanned)
+    }
+    defer { early.cancel() }
     do {
-      let found = try await askIndex(query, options, of: identity)
-      if let found, found.cursor.isWithin(head) {
-        return try await answer(query, options, index: found, head: head)
+      guard var found = try await askIndex(query, options, of: identity) else {
+        return try await scan(
+          query, options, lag: try await feed.head().distance(from: .start),
+          why: "The search index is being made; the newest messages were scanned.")
       }
-      return try await scan(
-        query, options, lag: head.distance(from: .start),
-        why: "The search index is being made; the newest messages were scanned.")
+      let tail: SearchTail
+      if let reached = await reach(known, early.value, from: found.cursor) {
+        tail = reached
+      } else {
+        // Looked at after the index, which would be ahead of it otherwise.
+        tail = try await feed.tail(after: found.cursor, limit: Self.mostScanned)
+        let kept = KnownTail(tail.changes, after: found.cursor, of: identity)
+        tails.withLock { $0 = tail.isCut ? nil : kept }
+      }
+      guard found.cursor.isWithin(tail.head) else {
+        return try await scan(
+          query, options, lag: tail.head.distance(from: .start),
+          why: "The search index is of another state of the store; the newest messages were scanned.")
+      }
+      let changed = Set(tail.changes.steps.map(\.id))
+      if found.drop(changed, wish: options.wish) {
+        // Many of the best have changed since: the rest is looked up as well.
+        guard let all = try await askIndex(query, options, of: identity, everything: true) else {
+          throw IndexUnusable(reason: "The search index is made anew; the newest messages were scanned.")
+        }
+        found = all
+        _ = found.drop(changed, wish: 0)
+      }
+      return answer(query, options, index: found, tail: tail)
     } catch let fault as IndexUnusable {
-      return try await scan(query, options, lag: head.distance(from: .start), why: fault.reason)
+      return try await scan(
+        query, options, lag: try await feed.head().distance(from: .start), why: fault.reason)
     }
   }
 
+  /// The tail behind the index, out of what was known of it and what was read since; nil when that does not fit.
+  private nonisolated func reach(
+    _ known: KnownTail?, _ more: SearchTail?, from cursor: SearchPosition
+  ) -> SearchTail? {
+    guard var known, let more, !more.isCut, known.end.isWithin(more.head) else { return nil }
+    known.extend(by: more.changes)
+    guard known.drop(through: cursor) else { return nil }
+    let kept = known
+    tails.withLock { $0 = kept }
+    return SearchTail(
+      head: more.head, changes: SearchChanges(steps: kept.steps, end: kept.end), isCut: false)
+  }
+
   private struct Indexed: Sendable {
+    struct Hit: Sendable {
+      var id: Int64
+      var score: Double
+      var document: SearchDocument?
+      var neighbours: [SearchDocument] = []
+    }
+
     var cursor: SearchPosition
-    var hits: [SearchHit]
+    var hits: [Hit]
     var isCut: Bool
+
+    /// Takes out what has changed since the index had it, and is in the tail or gone.
+    ///
+    /// - Parameter wish: how many are wanted.
+    /// - Returns: whether fewer are left that were looked up, and others could be.
+    mutating func drop(_ changed: Set<Int64>, wish: Int) -> Bool {
+      hits.removeAll { changed.contains($0.id) }
+      let known = hits.prefix { $0.document != nil }.count
+      return known < min(wish, hits.count)
+    }
   }
 
   private struct IndexUnusable: Error {
@@ -80,8 +148,10 @@ public actor MessageSearch {
   }
 
   /// nil when the index has not begun, or follows another store.
+  ///
+  /// - Parameter everything: look every hit up, not only those likely to be shown.
   private nonisolated func askIndex(
-    _ query: SearchQuery, _ options: SearchOptions, of identity: String
+    _ query: SearchQuery, _ options: SearchOptions, of identity: String, everything: Bool = false
   ) async throws -> Indexed? {
     do {
       if file.isNewIndexAskedFor {
@@ -90,25 +160,24 @@ public actor MessageSearch {
       // One look anew, should somebody have replaced the file.
       for isLast in [false, true] {
         do {
-          let wish = options.groupsByLineage ? options.limit * 8 : options.limit
           // Some of the hits may have changed since, and drop out.
-          let limit = wish + 64
+          let limit = options.wish + 64
+          let documents = everything ? limit : options.wish + 8
           return try await file.file().read(within: .seconds(2)) { db in
             guard let progress = try SearchProgress.read(db), progress.feed == identity,
               progress.format == SearchIndexSchema.format
             else { return nil }
-            let hits = try SearchIndexQuery.hits(query, limit: limit, db)
+            let found = try SearchIndexQuery.hits(query, limit: limit, documents: documents, db)
             return Indexed(
               cursor: progress.cursor,
-              hits: try hits.enumerated().map { index, hit in
-                // Only what may be shown is dressed.
-                let isShown = index < wish + 8
-                return SearchHit(
-                  document: hit.document,
-                  snippet: SearchSnippet(isShown ? hit.document.text : "", for: query), score: hit.score,
-                  neighbours: isShown && options.neighbours > 0
-                    ? try SearchIndexQuery.neighbours(of: hit.document, reach: options.neighbours, db) : [])
-              }, isCut: hits.count == limit)
+              hits: try found.hits.map { hit in
+                Indexed.Hit(
+                  id: hit.id, score: hit.score, document: hit.document,
+                  neighbours: try hit.document.map {
+                    options.neighbours > 0
+                      ? try SearchIndexQuery.neighbours(of: $0, reach: options.neighbours, db) : []
+                  } ?? [])
+              }, isCut: found.isCut)
           }
         } catch let error as StoreError {
           switch SearchIndexFault(error) {
@@ -130,27 +199,23 @@ public actor MessageSearch {
 
   /// The index's hits, brought up to date by what changed since.
   private nonisolated func answer(
-    _ query: SearchQuery, _ options: SearchOptions, index: Indexed, head: SearchPosition
-  ) async throws -> SearchAnswer {
-    guard index.cursor != head else {
-      return finish(query, options, route: .index, lag: 0, index.hits, isCut: index.isCut, scanned: [])
+    _ query: SearchQuery, _ options: SearchOptions, index: Indexed, tail: SearchTail
+  ) -> SearchAnswer {
+    let indexed = index.hits.compactMap { hit in
+      hit.document.map { FoundHit(document: $0, score: hit.score, neighbours: hit.neighbours) }
     }
-    let most = Int64(Self.mostScanned)
-    let start = SearchPosition(
-      messages: max(index.cursor.messages, head.messages - most),
-      changes: max(index.cursor.changes, head.changes - most))
-    // More may have been appended since `head` was read; what is there is taken.
-    let changes = try await feed.changes(after: start, limit: Self.mostScanned * 2)
+    let isCut = index.isCut || indexed.count < index.hits.count
+    guard index.cursor != tail.head else {
+      return finish(query, options, route: .index, lag: 0, indexed, isCut: isCut, scanned: [])
+    }
     var last: [Int64: SearchDocument?] = [:]
-    for change in changes.steps { last[change.id] = .some(change.document) }
-    let best = index.hits.first?.score ?? 1
+    for change in tail.changes.steps { last[change.id] = .some(change.document) }
+    let best = indexed.first?.score ?? 1
     let fresh = last.values.compactMap { $0 }.filter { query.matches($0) }.sorted { $0.id > $1.id }
-    let hits =
-      fresh.map { SearchHit(document: $0, snippet: SearchSnippet($0.text, for: query), score: best) }
-      + index.hits.filter { last[$0.document.id] == nil }
     return finish(
-      query, options, route: .indexAndTail, lag: head.distance(from: index.cursor), hits,
-      isCut: index.isCut || start != index.cursor, scanned: last.values.compactMap { $0 })
+      query, options, route: .indexAndTail, lag: tail.head.distance(from: index.cursor),
+      fresh.map { FoundHit(document: $0, score: best) } + indexed, isCut: isCut || tail.isCut,
+      scanned: last.values.compactMap { $0 })
   }
 
   /// The newest messages, without the index.
@@ -158,18 +223,24 @@ public actor MessageSearch {
     _ query: SearchQuery, _ options: SearchOptions, lag: Int64, why: String
   ) async throws -> SearchAnswer {
     let newest = try await feed.newest(limit: Self.mostScanned)
-    let hits = newest.filter { query.matches($0) }
-      .map { SearchHit(document: $0, snippet: SearchSnippet($0.text, for: query), score: 1) }
+    let hits = newest.filter { query.matches($0) }.map { FoundHit(document: $0, score: 1) }
     var answer = finish(
       query, options, route: .scan, lag: lag, hits, isCut: newest.count == Self.mostScanned, scanned: newest)
     answer.degraded = why
     return answer
   }
 
+  /// A hit that may be shown.
+  private struct FoundHit {
+    var document: SearchDocument
+    var score: Double
+    var neighbours: [SearchDocument] = []
+    var others = 0
+  }
+
   private nonisolated func finish(
     _ query: SearchQuery, _ options: SearchOptions, route: SearchAnswer.Route, lag: Int64,
-    _ found: [SearchHit],
-    isCut: Bool, scanned: [SearchDocument]
+    _ found: [FoundHit], isCut: Bool, scanned: [SearchDocument]
   ) -> SearchAnswer {
     var hits = found
     if options.groupsByLineage {
@@ -188,11 +259,16 @@ public actor MessageSearch {
     hits = Array(hits.prefix(options.limit))
     if options.neighbours > 0, !scanned.isEmpty { addNeighbours(scanned, to: &hits, options.neighbours) }
     return SearchAnswer(
-      route: route, lag: lag, truncated: isMore || isCut, leftOut: query.leftOut, hits: hits)
+      route: route, lag: lag, truncated: isMore || isCut, leftOut: query.leftOut,
+      hits: hits.map {
+        SearchHit(
+          document: $0.document, snippet: SearchSnippet($0.document.text, for: query), score: $0.score,
+          neighbours: $0.neighbours, others: $0.others)
+      })
   }
 
   private nonisolated func addNeighbours(
-    _ scanned: [SearchDocument], to hits: inout [SearchHit], _ reach: Int
+    _ scanned: [SearchDocument], to hits: inout [FoundHit], _ reach: Int
   ) {
     let sessions = Dictionary(grouping: scanned, by: \.session)
     for index in hits.indices {
@@ -218,12 +294,14 @@ public actor MessageSearch {
       while !Task.isCancelled {
         do {
           guard let self else { return }
-          if try await self.indexSlice() {
-            wait = pause
+          switch try await self.laySlice() {
+          case .more:
             await Task.yield()
             continue
+          // Where messages come, more are to come.
+          case .all: wait = min(pause, Self.shortPause)
+          case .nothing: wait = try await self.mergeSlice() ?? min(wait * 2, pause)
           }
-          wait = pause
         } catch {
           // The store or the disk is out of order for now; answers say how far the index lags.
           wait = min(wait * 2, .seconds(5))
@@ -233,13 +311,28 @@ public actor MessageSearch {
     }
   }
 
+  /// How often to look while messages are being appended: what is not indexed is scanned at every question.
+  private static let shortPause = Duration.milliseconds(100)
+
   /// Lays one bounded slice of changes into the index, if this process has the lease or can get it.
   ///
-  /// A slice holds `search.db` for about 10 ms, and the store's own file not at all: it is only read.
+  /// A slice holds `search.db` for about 20 ms, and the store's own file not at all: it is only read.
   /// - Returns: whether there may be more to do.
   @discardableResult
-  public func indexSlice() async throws -> Bool {
-    guard !isClosed, try holdsLease() else { return false }
+  public func indexSlice() async throws -> Bool { try await laySlice() == .more }
+
+  /// What a slice left to do.
+  private enum Slice {
+    /// There was nothing to do.
+    case nothing
+    /// Everything there was is in the index.
+    case all
+    /// There may be more.
+    case more
+  }
+
+  private func laySlice() async throws -> Slice {
+    guard !isClosed, try holdsLease() else { return .nothing }
     do {
       return try await followFeed()
     } catch {
@@ -248,7 +341,8 @@ public actor MessageSearch {
       case .replaced: await file.letGo()
       case .ruined: await file.discard()
       }
-      return true
+      knownWords = []
+      return .more
     }
   }
 
@@ -273,8 +367,11 @@ public actor MessageSearch {
     return head.distance(from: progress.cursor)
   }
 
-  private func followFeed() async throws -> Bool {
-    if file.isNewIndexAskedFor { await file.discard() }
+  private func followFeed() async throws -> Slice {
+    if file.isNewIndexAskedFor {
+      knownWords = []
+      await file.discard()
+    }
     let identity = try await feed.identity()
     let index = try await file.file()
     let progress = try await index.read { try SearchProgress.read($0) }
@@ -283,22 +380,30 @@ public actor MessageSearch {
       let isOurs = progress.feed == identity && progress.format == SearchIndexSchema.format
       // A cursor beyond the end: the store was put back to an earlier state.
       guard isOurs, progress.cursor.isWithin(head) else {
+        knownWords = []
         await file.discard()
-        return true
+        return .more
       }
+    } else {
+      knownWords = []
     }
     let cursor = progress?.cursor ?? .start
-    if progress != nil, cursor == head { return false }
+    if progress != nil, cursor == head { return .nothing }
     let changes = try await feed.changes(after: cursor, limit: sliceSize)
-    let slice = SearchIndexSlice(changes, after: cursor, of: identity)
-    let (began, _) = try await index.write { db in (ContinuousClock.now, try slice.apply(db)) }
+    let slice = SearchIndexSlice(changes, after: cursor, of: identity, knowing: knownWords)
+    let (began, isLaid) = try await index.write { db in (ContinuousClock.now, try slice.apply(db)) }
     let held = began.duration(to: .now)
-    if held > .milliseconds(20) {
+    if held > .milliseconds(40) {
       sliceSize = max(1, sliceSize / 2)
-    } else if held < .milliseconds(5) {
+    } else if held < .milliseconds(15) {
       sliceSize = min(sliceSize * 2, 4096)
     }
-    return slice.end != head && slice.end != cursor
+    if isLaid {
+      isMergeDue = true
+      if knownWords.count > Self.mostKnownWords { knownWords = [] }
+      knownWords.formUnion(slice.longWords)
+    }
+    return slice.end != head && slice.end != cursor ? .more : .all
   }
 
   /// The lease is a lock of the kernel's: it ends with its process, however that ends.
@@ -313,14 +418,24 @@ public actor MessageSearch {
   /// Whether this process is the one that indexes.
   public var isIndexer: Bool { lease != nil }
 
-  /// Merges the index's segments in slices that hold `search.db` for about 10 ms each (row A11).
+  /// Merges segments of the index, each of which every question looks at, while there is nothing to index; holds
+  /// `search.db` for about 10 ms (row A11).
+  ///
+  /// - Returns: how long to leave the file to others; nil when there is nothing to merge.
+  private func mergeSlice() async throws -> Duration? {
+    guard lease != nil, isMergeDue else { return nil }
+    let units = merging.units
+    let (began, more) = try await file.file().write { db in
+      (ContinuousClock.now, try SearchIndexSchema.merge(units, db))
+    }
+    isMergeDue = more
+    return merging.held(began.duration(to: .now))
+  }
+
+  /// Merges the index's segments now, in slices that hold `search.db` for about 10 ms each (row A11).
   public func optimise() async throws {
     guard try holdsLease() else { return }
-    try await file.file().maintain(startingWith: 4) { db, units in
-      let before = db.totalChangesCount
-      try db.execute(sql: "INSERT INTO word(word, rank) VALUES ('merge', ?)", arguments: [-units])
-      return db.totalChangesCount - before > 1
-    }
+    try await file.file().maintain(startingWith: 16) { try SearchIndexSchema.merge($1, $0) }
   }
 
   /// Stops indexing, gives the lease up and lets go of the index.

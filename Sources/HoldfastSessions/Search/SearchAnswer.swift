@@ -15,6 +15,9 @@ public struct SearchOptions: Hashable, Sendable {
     self.neighbours = min(max(neighbours, 0), 50)
     self.groupsByLineage = groupsByLineage
   }
+
+  /// Hits to ask for, of which some are of one lineage.
+  var wish: Int { groupsByLineage ? limit * 8 : limit }
 }
 
 /// What was found, and what the answer does not know (row D12).

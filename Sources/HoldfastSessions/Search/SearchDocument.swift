@@ -76,6 +76,21 @@ public struct SearchChanges: Hashable, Sendable {
   public var end: SearchPosition
 }
 
+/// What an index has not followed yet.
+public struct SearchTail: Hashable, Sendable {
+  /// Where the store is.
+  public var head: SearchPosition
+  /// What happened between; more may have been appended since `head` was read.
+  public var changes: SearchChanges
+  /// Whether there was too much, and the newest is here.
+  public var isCut: Bool
+
+  /// A tail.
+  public init(head: SearchPosition, changes: SearchChanges, isCut: Bool) {
+    (self.head, self.changes, self.isCut) = (head, changes, isCut)
+  }
+}
+
 /// Where search gets its messages: the message store's two sequences, of new messages and of changes to old ones.
 ///
 /// Insertions, edits, state changes and deletions all have a number in them, so an index that follows the
@@ -88,6 +103,31 @@ public protocol SearchFeed: Sendable {
   func head() async throws -> SearchPosition
   /// What happened after a position, at most so many messages and so many changes.
   func changes(after position: SearchPosition, limit: Int) async throws -> SearchChanges
+  /// Where the store is, and the newest of what happened after a position: `limit` messages and as many changes.
+  func tail(after position: SearchPosition, limit: Int) async throws -> SearchTail
   /// The newest messages that are to be found, newest first: what is scanned when there is no index.
   func newest(limit: Int) async throws -> [SearchDocument]
+}
+
+extension SearchFeed {
+  /// Asks for both, one after the other.
+  public func tail(after position: SearchPosition, limit: Int) async throws -> SearchTail {
+    let head = try await head()
+    guard position.isWithin(head), position != head else {
+      return SearchTail(head: head, changes: SearchChanges(steps: [], end: position), isCut: false)
+    }
+    let start = position.tail(before: head, limit: limit)
+    // More may have been appended since `head` was read; what is there is taken.
+    let changes = try await changes(after: start, limit: limit * 2)
+    return SearchTail(head: head, changes: changes, isCut: start != position)
+  }
+}
+
+extension SearchPosition {
+  /// Where to begin for at most so many messages and changes before a head.
+  func tail(before head: SearchPosition, limit: Int) -> SearchPosition {
+    SearchPosition(
+      messages: max(messages, head.messages - Int64(limit)),
+      changes: max(changes, head.changes - Int64(limit)))
+  }
 }

@@ -53,7 +53,7 @@ public struct SearchSnippet: Hashable, Sendable {
         if phrase.tokens.count == 1 {
           let fits =
             token.text == first || phrase.isPrefix && token.text.hasPrefix(first)
-            || token.pieces.contains(first) || phrase.isSoughtInside && token.text.contains(first)
+            || token.pieces.contains(first) || phrase.isSoughtInside && WordParts.isInside(first, token.text)
           if fits { finds.append(token.range) }
         } else if start + phrase.tokens.count <= tokens.count, token.text == first {
           let window = tokens[start..<(start + phrase.tokens.count)]

@@ -29,46 +29,65 @@ public struct SessionFeed: SearchFeed {
 
   /// The highest numbers ever given, whether or not their rows are still there.
   public func head() async throws -> SearchPosition {
-    try await file().read { db in
-      func last(_ table: String) throws -> Int64 {
-        try Int64.fetchOne(
-          db.cachedStatement(sql: "SELECT seq FROM sqlite_sequence WHERE name = ?"), arguments: [table]) ?? 0
-      }
-      return SearchPosition(messages: try last("message"), changes: try last("message_change"))
+    try await file().read { try Self.head($0) }
+  }
+
+  private static func head(_ db: Database) throws -> SearchPosition {
+    func last(_ table: String) throws -> Int64 {
+      try Int64.fetchOne(
+        db.cachedStatement(sql: "SELECT seq FROM sqlite_sequence WHERE name = ?"), arguments: [table]) ?? 0
     }
+    return SearchPosition(messages: try last("message"), changes: try last("message_change"))
   }
 
   /// What happened after a position, from one snapshot.
   public func changes(after position: SearchPosition, limit: Int) async throws -> SearchChanges {
+    try await file().read { try Self.changes(after: position, limit: limit, $0) }
+  }
+
+  /// Where the store is and what happened after a position, from one snapshot.
+  public func tail(after position: SearchPosition, limit: Int) async throws -> SearchTail {
     try await file().read { db in
-      var changes = SearchChanges(steps: [], end: position)
-      let added = try Row.fetchAll(
-        db.cachedStatement(sql: "\(Self.select) WHERE message.id > ? ORDER BY message.id LIMIT ?"),
-        arguments: [position.messages, limit])
-      for row in added {
-        let step = Self.step(row)
-        changes.steps.append(step)
-        changes.end.messages = step.id
+      let head = try Self.head(db)
+      guard position.isWithin(head), position != head else {
+        return SearchTail(head: head, changes: SearchChanges(steps: [], end: position), isCut: false)
       }
-      if added.count < limit {
-        // The last ones may have been deleted again.
-        changes.end.messages = max(
-          changes.end.messages,
-          try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'message'") ?? 0)
-      }
-      let changed = try Row.fetchAll(
-        db.cachedStatement(
-          sql: "SELECT seq, message FROM message_change WHERE seq > ? ORDER BY seq LIMIT ?"),
-        arguments: [position.changes, limit])
-      let find = try db.cachedStatement(sql: "\(Self.select) WHERE message.id = ?")
-      for row in changed {
-        let id: Int64 = row[1]
-        changes.end.changes = row[0]
-        let now = try Row.fetchOne(find, arguments: [id]).map(Self.step)
-        changes.steps.append(now ?? SearchChanges.Step(id: id, document: nil))
-      }
-      return changes
+      let start = position.tail(before: head, limit: limit)
+      return SearchTail(
+        head: head, changes: try Self.changes(after: start, limit: limit, db), isCut: start != position)
     }
+  }
+
+  private static func changes(
+    after position: SearchPosition, limit: Int, _ db: Database
+  ) throws -> SearchChanges {
+    var changes = SearchChanges(steps: [], end: position)
+    let added = try Row.fetchAll(
+      db.cachedStatement(sql: "\(Self.select) WHERE message.id > ? ORDER BY message.id LIMIT ?"),
+      arguments: [position.messages, limit])
+    for row in added {
+      let step = Self.step(row)
+      changes.steps.append(step)
+      changes.end.messages = step.id
+    }
+    if added.count < limit {
+      // The last ones may have been deleted again.
+      changes.end.messages = max(
+        changes.end.messages,
+        try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'message'") ?? 0)
+    }
+    let changed = try Row.fetchAll(
+      db.cachedStatement(
+        sql: "SELECT seq, message FROM message_change WHERE seq > ? ORDER BY seq LIMIT ?"),
+      arguments: [position.changes, limit])
+    let find = try db.cachedStatement(sql: "\(Self.select) WHERE message.id = ?")
+    for row in changed {
+      let id: Int64 = row[1]
+      changes.end.changes = row[0]
+      let now = try Row.fetchOne(find, arguments: [id]).map(Self.step)
+      changes.steps.append(now ?? SearchChanges.Step(id: id, document: nil))
+    }
+    return changes
   }
 
   /// The newest messages that were not undone.

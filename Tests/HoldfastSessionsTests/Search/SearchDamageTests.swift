@@ -76,6 +76,30 @@ import Testing
     try fresh.run("INSERT INTO word(word) VALUES ('integrity-check')")
   }
 
+  /// Columns that hold what they cannot: another program made the tables again, without their types.
+  @Test(arguments: ["progress", "document"])
+  func valuesOfWrongTypesCostARebuild_C08(table: String) async throws {
+    let home = try await SearchHome()
+    try await home.messages.append((1...40).map { "number\($0) deadlock" })
+    try await home.search.catchUp()
+    let peer = try ForeignConnection(home.index, busyTimeout: 10_000)
+    let columns = try #require(try peer.text("SELECT group_concat(name) FROM pragma_table_info('\(table)')"))
+    let wrong = columns.split(separator: ",").map { _ in "x'00'" }.joined(separator: ",")
+    try peer.run("ALTER TABLE \(table) RENAME TO sound; CREATE TABLE \(table)(\(columns))")
+    if table == "progress" {
+      try peer.run("INSERT INTO progress VALUES (\(wrong))")
+    } else {
+      try peer.run(
+        "CREATE INDEX at ON document(id); INSERT INTO document SELECT id, \(wrong.dropFirst(6)) FROM sound")
+    }
+    // Answers come, by another route; and the index is made anew.
+    #expect(try await home.search.search("deadlock").hits.count == 20)
+    try await home.search.catchUp()
+    let answer = try await home.search.search("deadlock", SearchOptions(limit: 1000))
+    #expect(answer.route == .index && answer.hits.count == 40)
+    await home.close()
+  }
+
   @Test func anIndexNobodyCanOpenLeavesAnswersFromAScan_C08() async throws {
     let home = try await SearchHome()
     try await home.messages.append(["deadlock"])

@@ -49,4 +49,24 @@ import Testing
     await index.close()
     await home.close()
   }
+
+  /// While nothing is appended, the indexer merges what its slices left: each segment costs every question a look.
+  @Test func idleTimeMergesTheIndex_A11() async throws {
+    let home = try await SearchHome()
+    for part in 0..<12 {
+      try await home.messages.append((1...40).map { "word\(part * 40 + $0) deadlock number\($0)" })
+      try await home.search.catchUp()
+    }
+    let peer = try ForeignConnection(home.index, busyTimeout: 10_000)
+    func segments() throws -> Int {
+      Int(try peer.text("SELECT count(DISTINCT id >> 37) FROM word_data WHERE id > 10") ?? "") ?? 0
+    }
+    let before = try segments()
+    await home.search.startIndexing(pause: .milliseconds(1))
+    #expect(try await eventually { try segments() < before })
+    #expect(before > 2)
+    let answer = try await home.search.search("deadlock", SearchOptions(limit: 1000))
+    #expect(answer.hits.count == 480 && answer.lag == 0)
+    await home.close()
+  }
 }

@@ -2,20 +2,87 @@
 
 import GRDB
 
-/// A question put to the index, as one statement.
+/// A question put to the index.
 enum SearchIndexQuery {
-  /// A message found, the best first.
+  /// A message found.
   struct Hit: Sendable {
-    var document: SearchDocument
+    var id: Int64
     var score: Double
+    /// What it is; looked up for the best ones only.
+    var document: SearchDocument?
   }
 
-  /// Finds at most so many messages.
-  static func hits(_ query: SearchQuery, limit: Int, _ db: Database) throws -> [Hit] {
+  /// Words of the index that a phrase is looked for inside of, at most; and for all phrases.
+  private static let mostInsides = 64
+  private static let mostInsidesInAll = 256
+
+  /// Finds messages, the best first.
+  ///
+  /// Words that stand for themselves are better than those inside longer ones, so these are only looked for when
+  /// there are too few of the others.
+  /// - Parameters:
+  ///   - limit: hits at most.
+  ///   - documents: how many of them are looked up.
+  /// - Returns: whether there may be more than `limit` besides.
+  static func hits(
+    _ query: SearchQuery, limit: Int, documents: Int, _ db: Database
+  ) throws -> (hits: [Hit], isCut: Bool) {
+    var hits = try ranked(query, wanted: query.wantedExpression(), limit: limit, db)
+    var isCut = hits.count == limit
+    if !isCut {
+      let insides = try insides(of: query, db)
+      if !insides.words.isEmpty {
+        let known = Set(hits.map(\.id))
+        let worst = hits.last?.score ?? .infinity
+        let others = try ranked(query, wanted: query.wantedExpression(insides.words), limit: limit, db)
+        hits += others.filter { !known.contains($0.id) }.map {
+          Hit(id: $0.id, score: min(worst, $0.score * insideWeight))
+        }
+        isCut = insides.isCut || others.count == limit
+        hits.removeLast(max(0, hits.count - limit))
+      }
+    }
+    let find = try db.cachedStatement(
+      sql: "SELECT id, session, lineage, seq, uid, role, source, time_ms, text FROM document WHERE id = ?")
+    for place in hits.indices.prefix(documents) {
+      // A cursor's row is read in place; a fetched one is copied first.
+      let found = try Row.fetchCursor(find, arguments: [hits[place].id])
+      hits[place].document = try found.next().map { try SearchDocument($0) }
+    }
+    return (hits, isCut)
+  }
+
+  /// What being inside a word counts, beside being one.
+  private static let insideWeight = 0.1
+
+  /// The long words that hold a phrase of the question inside them, by the phrase's place.
+  private static func insides(
+    of query: SearchQuery, _ db: Database
+  ) throws -> (words: [Int: [String]], isCut: Bool) {
+    var words: [Int: [String]] = [:]
+    var isCut = false
+    var left = mostInsidesInAll
+    for (place, phrase) in query.wanted.enumerated() where phrase.isSoughtInside && left > 0 {
+      let most = min(left, mostInsides)
+      let found = try String.fetchAll(
+        db.cachedStatement(
+          sql: "SELECT DISTINCT word FROM inside WHERE suffix >= ? AND suffix < ? ORDER BY suffix LIMIT ?"),
+        arguments: [phrase.tokens[0], phrase.tokens[0] + "\u{10FFFF}", most])
+      guard !found.isEmpty else { continue }
+      isCut = isCut || found.count == most
+      words[place] = found
+      left -= found.count
+    }
+    return (words, isCut)
+  }
+
+  /// One question, the best answers first.
+  private static func ranked(
+    _ query: SearchQuery, wanted: String?, limit: Int, _ db: Database
+  ) throws -> [Hit] {
     var conditions: [String] = []
     var arguments: [any DatabaseValueConvertible] = []
-    let isRanked = query.wantedExpression != nil
-    if let wanted = query.wantedExpression {
+    if let wanted {
       conditions.append("word MATCH ?")
       arguments.append(query.unwantedExpression.map { "(\(wanted)) NOT (\($0))" } ?? wanted)
     } else if let unwanted = query.unwantedExpression {
@@ -23,30 +90,25 @@ enum SearchIndexQuery {
       arguments.append(unwanted)
     }
     add(query.filter, to: &conditions, &arguments)
-    let columns = "d.id, d.session, d.lineage, d.seq, d.uid, d.role, d.source, d.time_ms, d.text"
     let sql: String
-    if isRanked, query.filter.isEmpty {
-      // FTS5 sorts by rank itself when nothing is joined, and only what is shown is looked up.
+    if wanted != nil {
+      // Sorted by SQLite and not by `ORDER BY rank`, for which FTS5 asks the question twice.
+      let documents = query.filter.isEmpty ? "" : "JOIN document AS d ON d.id = word.rowid"
       sql = """
-        SELECT \(columns), best.score FROM
-          (SELECT rowid AS id, rank AS score FROM word WHERE word MATCH ? ORDER BY rank LIMIT ?) AS best
-          JOIN document AS d ON d.id = best.id ORDER BY best.score, d.id DESC
-        """
-    } else if isRanked {
-      sql = """
-        SELECT \(columns), rank FROM word JOIN document AS d ON d.id = word.rowid
-        WHERE \(conditions.joined(separator: " AND ")) ORDER BY rank, d.id DESC LIMIT ?
+        SELECT word.rowid, bm25(word, 10.0, 1.0) AS score FROM word \(documents)
+        WHERE \(conditions.joined(separator: " AND ")) ORDER BY score, word.rowid DESC LIMIT ?
         """
     } else {
       sql = """
-        SELECT \(columns), 0.0 FROM document AS d
+        SELECT d.id, 0.0 FROM document AS d
         WHERE \(conditions.isEmpty ? "1" : conditions.joined(separator: " AND ")) ORDER BY d.id DESC LIMIT ?
         """
     }
     arguments.append(limit)
-    return try Row.fetchAll(db, sql: sql, arguments: StatementArguments(arguments)).map { row in
-      Hit(document: SearchDocument(row), score: -(row[9] as Double))
+    let hits = try Row.fetchAll(db.cachedStatement(sql: sql), arguments: StatementArguments(arguments)).map {
+      Hit(id: try $0.checked(0), score: -(try $0.checked(1, as: Double.self)))
     }
+    return hits.sorted { ($0.score, $0.id) > ($1.score, $1.id) }
   }
 
   /// The messages around one in its session, itself left out.
@@ -60,7 +122,7 @@ enum SearchIndexQuery {
       arguments: [
         document.session, document.seq - Int64(reach), document.seq + Int64(reach), document.seq,
       ]
-    ).map { SearchDocument($0) }
+    ).map { try SearchDocument($0) }
   }
 
   private static func add(
@@ -97,9 +159,23 @@ enum SearchIndexQuery {
 }
 
 extension SearchDocument {
-  fileprivate init(_ row: Row) {
+  fileprivate init(_ row: Row) throws {
     self.init(
-      id: row[0], session: row[1], lineage: row[2], seq: row[3], uid: row[4], role: row[5], source: row[6],
-      timeMilliseconds: row[7], text: row[8])
+      id: try row.checked(0), session: try row.checked(1), lineage: try row.checked(2),
+      seq: try row.checked(3), uid: try row.checked(4), role: try row.checked(5), source: try row.checked(6),
+      timeMilliseconds: try row.checked(7), text: try row.checked(8))
+  }
+}
+
+extension Row {
+  /// A column's value, or damage: in a file whose bytes were changed, a column may hold anything.
+  func checked<Value: DatabaseValueConvertible>(
+    _ index: Int, as type: Value.Type = Value.self
+  ) throws -> Value {
+    guard let value = Value.fromDatabaseValue(self[index] as DatabaseValue) else {
+      throw DatabaseError(
+        resultCode: .SQLITE_CORRUPT, message: "a value of the search index has a wrong type")
+    }
+    return value
   }
 }

@@ -12,11 +12,11 @@ extension SearchQuery.Phrase {
     !isQuoted && tokens.count == 1 && WordParts.mayBeInside(tokens[0])
   }
 
-  /// The expression that finds it in either column.
-  var expression: String {
+  /// The expression that finds it in either column, or one of the words it is inside of.
+  func expression(_ insides: [String] = []) -> String {
     var ways = [Self.quoted(tokens, isPrefix: isPrefix)]
     if !pieces.isEmpty { ways.append(Self.quoted(pieces, isPrefix: isPrefix)) }
-    if isSoughtInside { ways.append("parts : " + Self.quoted(tokens, isPrefix: true)) }
+    ways += insides.map { "text : " + Self.quoted([$0], isPrefix: false) }
     return ways.count == 1 ? ways[0] : "(" + ways.joined(separator: " OR ") + ")"
   }
 
@@ -26,8 +26,11 @@ extension SearchQuery.Phrase {
 
 extension SearchQuery {
   /// The words wanted as an FTS5 expression; nil when there are none.
-  var wantedExpression: String? {
-    wanted.isEmpty ? nil : wanted.map(\.expression).joined(separator: " AND ")
+  ///
+  /// - Parameter insides: words that hold a phrase inside them, by the phrase's place.
+  func wantedExpression(_ insides: [Int: [String]] = [:]) -> String? {
+    guard !wanted.isEmpty else { return nil }
+    return wanted.enumerated().map { $1.expression(insides[$0] ?? []) }.joined(separator: " AND ")
   }
 
   /// The words not wanted; nil when there are none.
@@ -40,6 +43,7 @@ extension SearchQuery {
   func matches(_ document: SearchDocument) -> Bool {
     guard filter.passes(document) else { return false }
     if wanted.isEmpty, unwanted.isEmpty { return true }
+    guard mayMatch(document.text) else { return false }
     let text = SearchText(ScalarFold.composed(document.text))
     let words = text.tokens.map(\.text)
     let parts = wanted.isEmpty ? [] : WordParts.all(of: text)
@@ -48,8 +52,18 @@ extension SearchQuery {
         || !phrase.pieces.isEmpty
           && (Self.holds(words, phrase.pieces, phrase.isPrefix)
             || Self.holds(parts, phrase.pieces, phrase.isPrefix))
-        || phrase.isSoughtInside && Self.holds(parts, phrase.tokens, true)
+        || phrase.isSoughtInside && words.contains { WordParts.isInside(phrase.tokens[0], $0) }
     } && !unwanted.contains { Self.holds(words, $0.tokens, $0.isPrefix) }
+  }
+
+  /// Whether a text has the letters of what is wanted: tells most texts apart without cutting them into words.
+  private func mayMatch(_ text: String) -> Bool {
+    // Beyond ASCII a letter may be written in several ways.
+    guard text.utf8.allSatisfy({ $0 < 0x80 }) else { return true }
+    let lowered = text.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+    return wanted.allSatisfy { phrase in
+      !phrase.pieces.isEmpty || phrase.tokens.allSatisfy { lowered.holds(Array($0.utf8)) }
+    }
   }
 
   private static func holds(_ words: [String], _ phrase: [String], _ isPrefix: Bool) -> Bool {
