@@ -17,6 +17,7 @@ let package = Package(
       name: "Benchmarks",
       dependencies: [
         .product(name: "HoldfastEngine", package: "holdfast"),
+        .product(name: "HoldfastSessions", package: "holdfast"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],

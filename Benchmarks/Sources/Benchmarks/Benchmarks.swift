@@ -18,7 +18,7 @@ struct Benchmarks: AsyncParsableCommand {
 struct Run: AsyncParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Run the benches and print the table.")
 
-  @Argument(help: "Which: contended, held, group, solo, spool (default: all).")
+  @Argument(help: "Which: contended, held, group, solo, spool, search (default: all).")
   var benches: [Bench] = Bench.allCases
 
   @Option(help: "How long each side of each bench runs.")
@@ -27,22 +27,27 @@ struct Run: AsyncParsableCommand {
   @Option(help: "Where the databases are made; it decides what a durable commit costs.")
   var directory = FileManager.default.currentDirectoryPath
 
+  @Option(help: "Messages that the search bench searches.")
+  var messages = 1_000_000
+
   func run() async throws {
     let scratch = URL(fileURLWithPath: directory).appendingPathComponent(".bench-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: scratch) }
     print("durability FULL on both sides, \(seconds) s each, in \(directory)\n")
     for bench in benches {
-      for line in try await bench.lines(in: scratch.path, seconds: seconds) { print(line) }
+      for line in try await bench.lines(in: scratch.path, seconds: seconds, messages: messages) {
+        print(line)
+      }
     }
   }
 }
 
 /// One row of the design's table of speed targets.
 enum Bench: String, CaseIterable, ExpressibleByArgument {
-  case contended, held, group, solo, spool
+  case contended, held, group, solo, spool, search
 
-  func lines(in directory: String, seconds: Double) async throws -> [String] {
+  func lines(in directory: String, seconds: Double, messages: Int) async throws -> [String] {
     switch self {
     case .contended:
       let plain = try await Crowd(side: .plain, callers: 1).turns(in: directory, seconds: seconds)
@@ -72,6 +77,9 @@ enum Bench: String, CaseIterable, ExpressibleByArgument {
         lines.append("  landed afterwards, every one once: \(Int(landed)) rows/s")
       }
       return lines + [""]
+    case .search:
+      let home = directory + "/search"
+      return Report.search(messages, try await Searching(messages: messages).result(in: home))
     }
   }
 }

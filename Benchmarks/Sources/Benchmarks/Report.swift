@@ -39,6 +39,26 @@ enum Report {
     return "  \(left(name, 24))" + parts.joined()
   }
 
+  /// Answers to questions of two words.
+  static func search(_ messages: Int, _ result: Searching.Result) -> [String] {
+    func answers(_ name: String, _ times: Turns) -> String {
+      "  \(left(name, 24))\(right(time(times.percentile(0.5)), 11))\(right(time(times.percentile(0.99)), 11))"
+    }
+    func ratio(_ ours: Int, _ plain: Int) -> String { number(Double(ours) / Double(max(1, plain))) }
+    let (quiet, beside) = (result.quiet, result.beside)
+    return [
+      "search: \(messages) messages, two words, 20 hits with snippets",
+      "  \(left("", 24))\(right("p50", 11))\(right("p99", 11))",
+      answers("SQLite FTS5", quiet.plain), answers("Holdfast", quiet.ours),
+      "  against FTS5: p50 \(ratio(quiet.ours.percentile(0.5), quiet.plain.percentile(0.5)))×",
+      "  beside a writer of \(Int(result.rate)) messages/s",
+      answers("SQLite FTS5", beside.plain), answers("Holdfast", beside.ours),
+      "  against FTS5 beside the same: p50 \(ratio(beside.ours.percentile(0.5), beside.plain.percentile(0.5)))×; "
+        + "against itself without: \(ratio(beside.ours.percentile(0.5), quiet.ours.percentile(0.5)))×",
+      "  on their way: \(Int(result.appended)) messages/s appended, \(Int(result.indexed))/s indexed", "",
+    ]
+  }
+
   private static let heading =
     "  \(left("", 24))\(right("commits/s", 11))\(right("p50", 11))\(right("p99", 11))\(right("longest", 11))"
     + "\(right("fewest…most each", 20))\(right("ratio", 8))"
