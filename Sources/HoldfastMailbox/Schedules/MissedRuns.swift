@@ -27,6 +27,9 @@ struct ScheduleTurn: Equatable, Sendable {
   /// that has been wrong.
   static let clockFault = Duration.seconds(3600)
 
+  /// Nothing to run, and when it is due.
+  init(next: UTCInstant?) { self.next = next }
+
   /// Decides.
   ///
   /// - Parameters:

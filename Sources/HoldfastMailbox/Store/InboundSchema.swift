@@ -49,6 +49,7 @@ enum InboundSchema {
     ) STRICT;
     CREATE INDEX messages_in_due ON messages_in(kind, process_after, seq) WHERE status = 'pending';
     CREATE INDEX messages_in_status ON messages_in(status, seq);
+    CREATE INDEX messages_in_series ON messages_in(series) WHERE status = 'pending' AND series IS NOT NULL;
     """
 
   private static let ledger = """
@@ -100,12 +101,12 @@ enum InboundSchema {
       content TEXT NOT NULL,
       routing TEXT,
       missed TEXT NOT NULL DEFAULT 'latest' CHECK (missed IN ('skip', 'latest', 'all')),
-      cap INTEGER NOT NULL DEFAULT 100 CHECK (cap > 0),
+      cap INTEGER NOT NULL DEFAULT 100 CHECK (cap BETWEEN 1 AND 10000),
       state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'cancelled', 'retired')),
-      next_run INTEGER,
-      last_run INTEGER,
+      next_run INTEGER CHECK (next_run \(times)),  -- none unless it is active
+      last_run INTEGER CHECK (last_run \(times)),
       runs INTEGER NOT NULL DEFAULT 0 CHECK (runs >= 0),
-      error TEXT
+      error TEXT                                   -- why it was retired
     ) STRICT;
     CREATE INDEX schedules_due ON schedules(next_run) WHERE state = 'active';
     """

@@ -26,6 +26,11 @@ enum MailboxReader {
   static let deadLetterColumns = """
     direction, seq, \(bytes("id", "kind", "content", "routing")), reason, error, tries, time, retried_at
     """
+  /// What ``schedule(_:)`` reads.
+  static let scheduleColumns = """
+    rowid AS place, \(bytes("series", "cron", "time_zone", "kind", "content", "routing")), missed, cap, state, next_run,
+      last_run, runs, error
+    """
 
   static func inbound(_ row: Row) throws -> InboundMessage {
     let status: String = row["status"]
@@ -62,6 +67,22 @@ enum MailboxReader {
       error: row["error"],
       tries: row["tries"], time: UTCInstant(milliseconds: row["time"]),
       retriedAt: (row["retried_at"] as Int64?).map(UTCInstant.init(milliseconds:)))
+  }
+
+  static func schedule(_ row: Row) throws -> MailboxSchedule {
+    guard let missed = MissedRuns(rawValue: row["missed"]) else {
+      throw MailboxError(.unreadable, "Its rule for missed runs is none this version knows.")
+    }
+    guard let state = ScheduleState(rawValue: row["state"]) else {
+      throw MailboxError(.unreadable, "Its state is none this version knows.")
+    }
+    return MailboxSchedule(
+      series: try text(row, "series"), cron: try text(row, "cron"), timeZone: try text(row, "time_zone"),
+      kind: try text(row, "kind"), content: try content(row, "content"), routing: try routing(row),
+      missed: missed, cap: row["cap"], state: state,
+      nextRun: (row["next_run"] as Int64?).map(UTCInstant.init(milliseconds:)),
+      lastRun: (row["last_run"] as Int64?).map(UTCInstant.init(milliseconds:)), runs: row["runs"],
+      error: row["error"])
   }
 
   private static func content(_ row: Row, _ column: String) throws -> MailboxContent {

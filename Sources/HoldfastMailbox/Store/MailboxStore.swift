@@ -85,6 +85,51 @@ public protocol MailboxStore: Sendable {
   @discardableResult
   func retry(_ ids: [String]?, in address: MailboxAddress) async throws -> Int
 
+  /// Keeps a schedule, and makes the mailbox when it is missing. In place of one with its name it is due when that was,
+  /// if both go by the same rule, else from now on; and it is paused if that was.
+  ///
+  /// - Throws: ``MailboxError`` `invalid`: what is wrong with its expression, its zone or anything else.
+  @discardableResult
+  func putSchedule(
+    _ schedule: NewMailboxSchedule, in address: MailboxAddress, now: UTCInstant
+  ) async throws -> MailboxSchedule
+
+  /// The schedules of a mailbox, by name; those that were ended, too.
+  func schedules(in address: MailboxAddress) async throws -> ScheduleList
+
+  /// Has a schedule send nothing until it is resumed: times that come meanwhile are not missed.
+  ///
+  /// - Throws: ``MailboxError`` `notFound`; `refused` for one that was ended.
+  @discardableResult
+  func pauseSchedule(_ series: String, in address: MailboxAddress) async throws -> MailboxSchedule
+
+  /// Has a schedule that was paused or retired send again, from its next time on.
+  ///
+  /// - Throws: ``MailboxError`` `notFound`; `refused` for one that was cancelled; `invalid` when it cannot be run.
+  @discardableResult
+  func resumeSchedule(
+    _ series: String, in address: MailboxAddress, now: UTCInstant
+  ) async throws -> MailboxSchedule
+
+  /// Ends a schedule; its messages that wait stay.
+  ///
+  /// - Throws: ``MailboxError`` `notFound`.
+  @discardableResult
+  func cancelSchedule(_ series: String, in address: MailboxAddress) async throws -> MailboxSchedule
+
+  /// Sends a message of a schedule at once, beside those of its times; of a paused one, too.
+  ///
+  /// - Throws: ``MailboxError`` `notFound`; `refused` for one that was ended.
+  @discardableResult
+  func runSchedule(
+    _ series: String, in address: MailboxAddress, now: UTCInstant
+  ) async throws -> MailboxReceipt
+
+  /// Runs the schedules that are due: each is moved on and its message sent, with the id `SERIES@TIME`, in one step, so
+  /// that of many hosts one does it, and once (row E10). One that cannot be run any more is retired with the reason.
+  @discardableResult
+  func runDueSchedules(in address: MailboxAddress, now: UTCInstant) async throws -> ScheduleRuns
+
   /// The mailboxes there are.
   func addresses() async throws -> [MailboxAddress]
 

@@ -11,6 +11,8 @@ enum MailboxAlteration: String, CaseIterable, Sendable {
   case idsAreIgnored, everySenderSends, keepsTheAbsurd, tellsHalfTheClaims, endsOfTheReplacedCount
   case releasesTwice, countsContext, losesRouting, retriesTheWrong, cancelsTheDone, makesWhatItLooksFor
   case acknowledgesNothing, acknowledgesTheUnknown, drainsAgain, capsBeforeItFilters, triesWhatIsDone
+  case saysNothingOfRuns, everyHostRuns, joinsWhatWaits, makesUpForAll, runsAfterAJump, ignoresZones
+  case beginsAnew, pausesNothing, makesMailboxesForTheAbsurd
 
   /// The promise it breaks.
   var promise: @Sendable (MailboxStoreConformance) async throws -> Void {
@@ -29,6 +31,15 @@ enum MailboxAlteration: String, CaseIterable, Sendable {
     case .drainsAgain: { try await $0.drainingIsOnce() }
     case .capsBeforeItFilters: { try await $0.filterComesFirst() }
     case .triesWhatIsDone: { try await $0.deliveriesAreWrittenDown() }
+    case .saysNothingOfRuns: { try await $0.schedulesAreRunAtTheirTime() }
+    case .everyHostRuns: { try await $0.oneHostRunsASchedule() }
+    case .joinsWhatWaits: { try await $0.waitingRunsAreNotJoined() }
+    case .makesUpForAll: { try await $0.missedTimesFollowTheRule() }
+    case .runsAfterAJump: { try await $0.clocksMayJump() }
+    case .ignoresZones: { try await $0.zonesAreFollowed() }
+    case .beginsAnew: { try await $0.replacingPutsNothingOff() }
+    case .pausesNothing: { try await $0.schedulesArePausedAndEnded() }
+    case .makesMailboxesForTheAbsurd: { try await $0.absurdSchedulesAreRefused() }
     }
   }
 }
@@ -152,6 +163,73 @@ private struct AlteredMailboxStore: MailboxStore {
 
   func retry(_ ids: [String]?, in address: MailboxAddress) async throws -> Int {
     try await base.retry(alteration == .retriesTheWrong ? nil : ids, in: address)
+  }
+
+  func putSchedule(
+    _ schedule: NewMailboxSchedule, in address: MailboxAddress, now: UTCInstant
+  ) async throws -> MailboxSchedule {
+    var schedule = schedule
+    switch alteration {
+    case .joinsWhatWaits, .makesUpForAll: schedule.missed = .all
+    case .ignoresZones: schedule.timeZone = "UTC"
+    case .makesMailboxesForTheAbsurd where schedule.series.isEmpty: schedule.series = "none"
+    case .beginsAnew:
+      if (try? await base.schedules(in: address).schedules.isEmpty) == false {
+        try await base.cancelSchedule(schedule.series, in: address)
+      }
+    default: break
+    }
+    return try await base.putSchedule(schedule, in: address, now: now)
+  }
+
+  func schedules(in address: MailboxAddress) async throws -> ScheduleList {
+    try await base.schedules(in: address)
+  }
+
+  func pauseSchedule(_ series: String, in address: MailboxAddress) async throws -> MailboxSchedule {
+    guard alteration == .pausesNothing else {
+      return try await base.pauseSchedule(series, in: address)
+    }
+    let schedules = try await base.schedules(in: address).schedules
+    guard var schedule = schedules.first(where: { $0.series == series }) else {
+      throw MailboxError(.notFound, "There is none.")
+    }
+    (schedule.state, schedule.nextRun) = (.paused, nil)
+    return schedule
+  }
+
+  func resumeSchedule(
+    _ series: String, in address: MailboxAddress, now: UTCInstant
+  ) async throws -> MailboxSchedule {
+    try await base.resumeSchedule(series, in: address, now: now)
+  }
+
+  func cancelSchedule(_ series: String, in address: MailboxAddress) async throws -> MailboxSchedule {
+    try await base.cancelSchedule(series, in: address)
+  }
+
+  func runSchedule(
+    _ series: String, in address: MailboxAddress, now: UTCInstant
+  ) async throws -> MailboxReceipt {
+    try await base.runSchedule(series, in: address, now: now)
+  }
+
+  func runDueSchedules(in address: MailboxAddress, now: UTCInstant) async throws -> ScheduleRuns {
+    var runs = try await base.runDueSchedules(in: address, now: now)
+    switch alteration {
+    case .saysNothingOfRuns: runs.sent = []
+    case .everyHostRuns where runs.sent.isEmpty:
+      // One that was late all the same says that it ran, as one does that sends before it moves the schedule on.
+      runs.sent = try await base.messages(in: address, states: [.pending], limit: 1, after: nil).messages.map(
+        \.id)
+    case .runsAfterAJump where runs.sent.isEmpty:
+      // As one does that trusts the clock more than what it ran.
+      for schedule in try await base.schedules(in: address).schedules where schedule.lastRun ?? now > now {
+        runs.sent.append(try await base.runSchedule(schedule.series, in: address, now: now).id)
+      }
+    default: break
+    }
+    return runs
   }
 
   func addresses() async throws -> [MailboxAddress] { try await base.addresses() }

@@ -57,6 +57,33 @@ struct MailboxPromisesTests {
   @Test(
     "a delivery is written down before it is tried; given up, it is a dead letter, and the worker is told")
   func deliveriesAreWrittenDown_E04() async throws { try await promises.deliveriesAreWrittenDown() }
+
+  @Test("a schedule is run at its time, once, and moves on")
+  func schedulesAreRun_E10() async throws { try await promises.schedulesAreRunAtTheirTime() }
+
+  @Test("of eight hosts that find a schedule due at once, one runs it")
+  func oneHostRunsASchedule_E10() async throws { try await promises.oneHostRunsASchedule() }
+
+  @Test("a message that still waits is joined by no other, unless every time is wanted")
+  func waitingRunsAreNotJoined_E10() async throws { try await promises.waitingRunsAreNotJoined() }
+
+  @Test("times at which no host was up are skipped, made up for once, or each")
+  func missedTimesFollowTheRule_E10() async throws { try await promises.missedTimesFollowTheRule() }
+
+  @Test("a clock that jumps makes no schedule run twice, and puts none off")
+  func clocksMayJump_E10() async throws { try await promises.clocksMayJump() }
+
+  @Test("times are meant in the schedule's zone, where clocks change")
+  func zonesAreFollowed_E10() async throws { try await promises.zonesAreFollowed() }
+
+  @Test("replaced by one with the same rule, a schedule is due when it was")
+  func replacingPutsNothingOff_E10() async throws { try await promises.replacingPutsNothingOff() }
+
+  @Test("paused it sends nothing and misses nothing, ended nothing, and asked to at once")
+  func schedulesArePausedAndEnded_E10() async throws { try await promises.schedulesArePausedAndEnded() }
+
+  @Test("what can never be run is refused and leaves nothing")
+  func absurdSchedulesAreRefused_E10() async throws { try await promises.absurdSchedulesAreRefused() }
 }
 
 /// A home of mailboxes, and the workers on their other side.
