@@ -29,7 +29,8 @@ struct Serve: AsyncParsableCommand {
       into <home>/backups, and keeps seven; `backup:` in config.yaml says otherwise.
 
       With `supervise:` in config.yaml it runs and watches workers and delivers what
-      they say, as `holdfast supervise` does.
+      they say, as `holdfast supervise` does. The schedules of
+      the home's mailboxes are run with it or without.
       """)
 
   @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")
@@ -80,6 +81,8 @@ struct Serve: AsyncParsableCommand {
       $0.deliveries.isEmpty
         ? nil : MailboxDelivery(mailboxes, routes: $0.deliveries.routes(), logger: logger)
     }
+    let schedules = ScheduleRunner(
+      home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
       backups: backups?.progress, logger: logger
@@ -95,6 +98,7 @@ struct Serve: AsyncParsableCommand {
         .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
         .init(service: sessions, successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
+        .init(service: schedules, successTerminationBehavior: .ignore),
       ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
         + (delivery.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
         // Workers go first: they may be using the gateway, and what they say last is still delivered.

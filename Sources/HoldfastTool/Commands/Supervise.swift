@@ -41,6 +41,8 @@ struct Supervise: AsyncParsableCommand {
       A command that carries a message reads it as JSON on its standard input and
       ends with 0 when it is delivered, 75 when it is to be tried again; anything
       else makes it a dead letter, which its worker is told of.
+
+      The schedules of the home's mailboxes are run meanwhile.
       """)
 
   @Argument(help: ArgumentHelp("A YAML file that names the workers.", valueName: "config"))
@@ -85,6 +87,9 @@ struct Supervise: AsyncParsableCommand {
     if configuration.hasWorkers {
       services.append(.init(service: supervisor, successTerminationBehavior: .gracefullyShutdownGroup))
     }
+    let schedules = ScheduleRunner(
+      home: home.path, configuration: configuration.mailboxes, logger: Logger(label: "holdfast"))
+    services.append(.init(service: schedules, successTerminationBehavior: .ignore))
     var group = ServiceGroupConfiguration(
       services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     // What a worker does not heed is killed; longer than that only what the kernel cannot kill takes.
