@@ -11,7 +11,7 @@ import Hummingbird
 /// | Path | Parameters | Answer |
 /// |---|---|---|
 /// | `/api/mailboxes` | `agent` | `{mailboxes}` |
-/// | `/api/mailboxes/AGENT/SESSION` | `status`, `limit`, `after` | `{mailbox, messages, next?, unreadable?}` |
+/// | `/api/mailboxes/AGENT/SESSION` | `status`, `limit`, `after` | `{mailbox, messages, schedules, next?, unreadable?}` |
 /// | `/api/mailboxes/AGENT/SESSION/outbound` | `limit`, `after` | `{messages, next?, unreadable?}` |
 /// | `/api/mailboxes/AGENT/SESSION/dead-letters` | | `{dead_letters, unreadable?}` |
 ///
@@ -29,6 +29,7 @@ struct MailboxRoutes {
   private struct One: Encodable {
     var mailbox: MailboxSummary
     var messages: [InboundMessage]
+    var schedules: [MailboxSchedule]
     var next: Int64?
     var unreadable: [MailboxFault]?
   }
@@ -65,9 +66,11 @@ struct MailboxRoutes {
           let summary = try await mailboxes.summary(of: address)
           let page = try await mailboxes.messages(
             in: address, states: query.states, limit: query.limit, after: query.after)
+          let scheduled = try await mailboxes.schedules(in: address)
+          let faults = page.faults + scheduled.faults
           return One(
-            mailbox: summary, messages: page.messages, next: page.next,
-            unreadable: page.faults.isEmpty ? nil : page.faults)
+            mailbox: summary, messages: page.messages, schedules: scheduled.schedules, next: page.next,
+            unreadable: faults.isEmpty ? nil : faults)
         }
       }
     }

@@ -87,6 +87,7 @@ struct MailboxShow: AsyncParsableCommand {
   private struct Shown: Encodable {
     var mailbox: MailboxSummary
     var messages: [InboundMessage]
+    var schedules: [MailboxSchedule]
     var next: Int64?
   }
 
@@ -109,14 +110,19 @@ struct MailboxShow: AsyncParsableCommand {
 
   func run() async throws {
     let states = try states()
-    let (summary, page) = try await common.withMailboxes { store in
+    let (summary, page, scheduled) = try await common.withMailboxes { store in
       let summary = try await store.summary(of: mailbox.address)
       let page = try await store.messages(in: mailbox.address, states: states, limit: limit, after: nil)
-      return (summary, page)
+      return (summary, page, try await store.schedules(in: mailbox.address))
     }
-    for fault in page.faults { Console.printError("\(fault.subject) was left out: \(fault.reason)") }
+    for fault in page.faults + scheduled.faults {
+      Console.printError("\(fault.subject) was left out: \(fault.reason)")
+    }
     if common.json {
-      Console.print(try JSONLine.text(Shown(mailbox: summary, messages: page.messages, next: page.next)))
+      Console.print(
+        try JSONLine.text(
+          Shown(
+            mailbox: summary, messages: page.messages, schedules: scheduled.schedules, next: page.next)))
       return
     }
     if let fault = summary.fault { Console.printError(fault) }
@@ -129,6 +135,7 @@ struct MailboxShow: AsyncParsableCommand {
         \(Amount.count(summary.delivered)) delivered; \(Amount.count(summary.deadLetters)) dead; worker \
         \(summary.worker), incarnation \(summary.incarnation)
         """))
+    if !scheduled.schedules.isEmpty { Console.print(MailboxSchedule.table(scheduled.schedules)) }
     guard !page.messages.isEmpty else { return }
     var table = Table([
       .init(title: "seq", isNumber: true), .init(title: "id"), .init(title: "kind"), .init(title: "status"),

@@ -15,13 +15,14 @@ struct MailboxCommand: AsyncParsableCommand {
         holdfast mailbox ack writer/session-1 reply-7
         holdfast mailbox list
         holdfast mailbox dead-letters writer/session-1
+        holdfast mailbox schedule next '0 9 * * mon-fri' --zone Europe/Berlin
 
       A mailbox is called AGENT/SESSION and lies in <home>/mailboxes; a worker needs
       nothing but SQLite to read and write it.
       """,
     subcommands: [
       MailboxSend.self, MailboxReceive.self, MailboxAck.self, MailboxList.self, MailboxShow.self,
-      MailboxRetry.self, MailboxDeadLetters.self,
+      MailboxRetry.self, MailboxDeadLetters.self, MailboxScheduleCommand.self,
     ])
 }
 
