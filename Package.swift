@@ -50,6 +50,8 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     // Starting workers in a process group of their own, and learning of their ends without a race.
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    // Webhooks of workers’ messages: a pool of connections, TLS and deadlines (Hummingbird brings it along anyway).
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     // The paths and descriptors swift-subprocess takes.
     .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
     // config.yaml has keys the user invents (provider names), which a Codable decoder reads whole.
@@ -95,10 +97,12 @@ let package = Package(
       dependencies: [
         "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

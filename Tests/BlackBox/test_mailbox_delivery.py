@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,71 @@ def test_serve_delivers_what_its_configuration_says(home: Home, place: Path) -> 
     finally:
         assert daemon.stop() == 0
     assert [path.name for path in place.iterdir()] == ["got"]
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """Takes messages; `statuses` are what it answers first to each, after which it answers 200."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        server.got.append((message, self.headers))
+        left = server.statuses.get(message["id"], [])
+        status = left.pop(0) if left else 200
+        if status == 0:
+            # Took it, and hangs up before it says so.
+            self.close_connection = True
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hook():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    server.got, server.statuses = [], {}
+    server.url = f"http://127.0.0.1:{server.server_port}/hook"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_webhook_gets_each_message_with_its_key_and_says_what_came_of_it_E05(home: Home, hook) -> None:
+    say(
+        home,
+        "a/b",
+        ("one", "alert", {"n": 1}),
+        ("two", "alert", 2),
+        ("bad", "alert", 3),
+        ("four", "alert", 4),
+    )
+    hook.statuses = {"one": [503], "two": [0], "bad": [410]}
+    config = configure(
+        home, deliveries={"alert": {"webhook": {"url": hook.url, "headers": {"X-Team": "blue"}}}}
+    )
+    with supervise(home, config) as running:
+        running.wait_for("delivered", "a/b", 3)
+        assert running.wait_for("dead", "a/b")["error"] == "HTTP 410"
+    assert [message["id"] for message, _ in hook.got] == ["one", "one", "two", "two", "bad", "four"]
+    for message, headers in hook.got:
+        assert headers["Idempotency-Key"] == message["idempotency_key"] == f"a/b/{message['id']}"
+        assert (headers["X-Team"], headers["Content-Type"]) == ("blue", "application/json")
+    assert hook.got[0][0]["content"] == {"n": 1}
+    assert [letter["id"] for letter in home.json_lines("mailbox", "dead-letters", "a/b")] == ["bad"]
+
+
+def test_a_header_whose_variable_is_missing_is_told_before_anything_is_run(home: Home) -> None:
+    webhook = {"url": "http://127.0.0.1:1/", "headers_env": {"Authorization": "NOT_SET_ANYWHERE"}}
+    config = configure(home, deliveries={"alert": {"webhook": webhook}})
+    result = home.run("supervise", str(config), check=False)
+    assert result.returncode == 78
+    assert "NOT_SET_ANYWHERE" in result.stderr and result.stderr.count("\n") == 1

@@ -8,6 +8,12 @@ import Logging
 import ServiceLifecycle
 import UnixSignals
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 /// `holdfast serve`: the gateway.
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -62,6 +68,8 @@ struct Serve: AsyncParsableCommand {
     configuration.drainTimeout = .seconds(drain)
     try configuration.validate()
     let rates = try configuration.rates()
+    let deliveries = try (configuration.supervise?.deliveries ?? .init()).resolved(
+      ProcessInfo.processInfo.environment)
 
     Log.bootstrap()
     Process.raiseFileLimit()
@@ -77,10 +85,11 @@ struct Serve: AsyncParsableCommand {
       home: home.path, capture: configuration.capture, rates: rates, logger: logger)
     let mailboxes = SQLiteMailboxStore(
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init())
-    let delivery = configuration.supervise.flatMap {
-      $0.deliveries.isEmpty
-        ? nil : MailboxDelivery(mailboxes, routes: $0.deliveries.routes(), logger: logger)
-    }
+    let webhooks = WebhookClient(certificateFile: configuration.certificateFile)
+    let delivery =
+      deliveries.isEmpty
+      ? nil
+      : MailboxDelivery(mailboxes, routes: deliveries.routes(webhooks: webhooks.adapter), logger: logger)
     let schedules = ScheduleRunner(
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
     let gateway = Gateway(
@@ -106,13 +115,15 @@ struct Serve: AsyncParsableCommand {
       gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     group.maximumGracefulShutdownDuration =
       .seconds(drain + 30) + (configuration.supervise?.longestStopGrace ?? .zero)
-      + (configuration.supervise?.deliveries.longestTimeLimit ?? .zero)
+      + deliveries.longestTimeLimit
     do {
       try await ServiceGroup(configuration: group).run()
     } catch {
       await ledger.close(within: .seconds(1))
+      await webhooks.close()
       throw error
     }
+    await webhooks.close()
     await mailboxes.close()
     withExtendedLifetime(lock) {}
   }

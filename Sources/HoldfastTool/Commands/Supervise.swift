@@ -32,6 +32,7 @@ struct Supervise: AsyncParsableCommand {
           coder/main: { runtime: docker, image: "coder:1" }
         deliveries:
           reply: { command: [python3, send.py] }          carries messages of this kind
+          alert: { webhook: "https://example.com/hook" }
 
       A worker is a process, or a container through docker, podman or container. One
       that is silent or sits on a message is ended; what it left half done is undone
@@ -64,18 +65,24 @@ struct Supervise: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let configuration = try read()
+    var configuration = try read()
+    let environment = ProcessInfo.processInfo.environment
     let home = common.resolvedHome
     try home.make()
     if let name = stop ?? start { return try await want(stop == nil, name, configuration, home) }
+    configuration.deliveries = try configuration.deliveries.resolved(environment)
     Log.bootstrap()
     Process.raiseFileLimit()
     let supervisor = Supervisor(configuration, home: home.path, logger: Logger(label: "holdfast")) { event in
       say(event) { "\(event.time)  \(event.mailbox)  \(Console.printable(event.news.sentence))" }
     }
     let store = SQLiteMailboxStore(home: home.path, configuration: configuration.mailboxes)
+    let webhooks = WebhookClient(
+      certificateFile: environment["SSL_CERT_FILE"].flatMap { $0.isEmpty ? nil : $0 })
     let delivery = MailboxDelivery(
-      store, routes: configuration.deliveries.routes(), logger: Logger(label: "holdfast")
+      store,
+      routes: configuration.deliveries.routes(webhooks: webhooks.adapter),
+      logger: Logger(label: "holdfast")
     ) { event in
       say(event) { "\(event.time)  \(event.mailbox)  \(Console.printable(event.sentence))" }
     }
@@ -95,7 +102,13 @@ struct Supervise: AsyncParsableCommand {
     // What a worker does not heed is killed; longer than that only what the kernel cannot kill takes.
     group.maximumGracefulShutdownDuration =
       .seconds(60) + configuration.longestStopGrace + configuration.deliveries.longestTimeLimit
-    try await ServiceGroup(configuration: group).run()
+    do {
+      try await ServiceGroup(configuration: group).run()
+    } catch {
+      await webhooks.close()
+      throw error
+    }
+    await webhooks.close()
     await store.close()
   }
 

@@ -51,6 +51,48 @@ import Testing
     #expect(try container.worker(of: MailboxAddress("a/b"))?.journalOfFiles == .rollback)
   }
 
+  private func routes(
+    _ deliveries: DeliveryConfiguration, environment: [String: String] = [:],
+    webhook: (DeliveryConfiguration.Webhook) -> Void = { _ in }
+  ) throws -> DeliveryRoutes {
+    try deliveries.resolved(environment).routes { found, timeLimit in
+      webhook(found)
+      return CommandAdapter(command: ["true"], timeLimit: timeLimit)
+    }
+  }
+
+  @Test func aWebhookHasAnAddressAndHeadersWithSecretsFromTheEnvironment() throws {
+    let deliveries = try read(
+      """
+      deliveries:
+        alert: { webhook: "https://example.com/hook?x=1", timeout_seconds: 3 }
+        reply:
+          webhook:
+            url: http://127.0.0.1:8080/
+            headers: { X-Team: blue }
+            headers_env: { Authorization: TOKEN }
+      """
+    ).deliveries
+    #expect(deliveries.kinds["alert"]?.webhook == .init(url: "https://example.com/hook?x=1"))
+    var found: [String: [String: String]] = [:]
+    let routes = try self.routes(deliveries, environment: ["TOKEN": "Bearer 1"]) {
+      found[$0.url] = $0.headers
+    }
+    #expect(
+      found == [
+        "https://example.com/hook?x=1": [:],
+        "http://127.0.0.1:8080/": ["X-Team": "blue", "Authorization": "Bearer 1"],
+      ])
+    #expect(routes.route("alert")?.adapter.timeLimit == .seconds(3))
+    let missing = #expect(throws: SupervisorConfigurationError.self) {
+      try self.routes(deliveries, environment: ["TOKEN": ""])
+    }
+    #expect(
+      missing?.message
+        == "TOKEN, which is to be the header Authorization of a delivery, is not set to what a header may have: set it in the environment."
+    )
+  }
+
   @Test func deliveriesAreReadWithWorkersOrAlone() throws {
     let configuration = try read(
       """
@@ -65,26 +107,43 @@ import Testing
     #expect(reply.directory == "/srv/out" && reply.timeLimit == .seconds(5) && reply.concurrency == 32)
     #expect(deliveries.others?.command == ["mail"] && deliveries.others?.concurrency == 2)
     #expect(deliveries.longestTimeLimit == .seconds(30))
-    let routes = deliveries.routes()
+    let routes = try self.routes(deliveries)
     #expect(routes.route("reply")?.adapter.timeLimit == .seconds(5))
     #expect(routes.route("any")?.adapter.timeLimit == .seconds(30))
     let both = try read("{ workers: { a/b: { command: [w] } }, deliveries: { reply: { command: [s] } } }")
-    #expect(both.hasWorkers && both.deliveries.routes().route("any") == nil)
+    let carried = try self.routes(both.deliveries)
+    #expect(both.hasWorkers && carried.route("any") == nil)
   }
 
   @Test func everyErrorIsOneSentenceThatNamesItsPlace() {
     let cases: [(String, String)] = [
       (
         "deliveries: { reply: { timeout_seconds: 5 } }",
-        "w.yaml line 1: deliveries.reply needs what carries its messages: a command, as in [python3, send.py]."
+        "w.yaml line 1: deliveries.reply needs what carries its messages: a command, as in [python3, send.py], or a webhook."
       ),
       (
         "deliveries: { reply: { command: [s], timeout_seconds: 0 } }",
         "w.yaml line 1: deliveries.reply.timeout_seconds is more than 0."
       ),
       (
+        "deliveries: { reply: { webhook: \"ftp://x/\" } }",
+        "w.yaml line 1: deliveries.reply.webhook needs the URL of a server, as in https://example.com/hook."
+      ),
+      (
+        "deliveries: { reply: { webhook: \"http://me:secret@x/\" } }",
+        "w.yaml line 1: deliveries.reply.webhook needs the URL of a server, as in https://example.com/hook."
+      ),
+      (
+        "deliveries: { reply: { webhook: { url: \"http://x/\", headers: { Host: y } } } }",
+        "w.yaml line 1: deliveries.reply.webhook cannot set the header Host."
+      ),
+      (
+        "deliveries: { reply: { webhook: \"http://x/\", command: [s] } }",
+        "w.yaml line 1: deliveries.reply has a webhook, and command is for what has none."
+      ),
+      (
         "deliveries: { reply: { comand: [s] } }",
-        "w.yaml line 1: “comand” is not known in deliveries.reply; known are command, environment, directory, timeout_seconds, concurrency."
+        "w.yaml line 1: “comand” is not known in deliveries.reply; known are command, environment, directory, webhook, timeout_seconds, concurrency."
       ),
       ("", "w.yaml is empty: name workers under `workers`."),
       ("{", "w.yaml is not valid YAML: line 2, "),
