@@ -103,14 +103,15 @@ import Testing
     let host = try PeerProcess.start(test.peer, arguments: settings.arguments(for: "host"))
     #expect(await host.word() == "started")
     let pid = await test.arrival("deafSpill")
-    await host.kill()
-    if !orphanLives {
-      kill(pid, SIGKILL)
-      #expect(await eventually { !test.lock.isHeld })
-    }
     var record = WorkerRecord()
     record.incarnation = 1
     record.process = ProcessStamp(pid: pid)
+    await host.kill()
+    if !orphanLives {
+      kill(pid, SIGKILL)
+      // Its locks go an instant before it does.
+      #expect(await eventually { !test.lock.isHeld && !test.isAlive(pid) })
+    }
     let book = MemoryBook(record)
     await book.read { [test] in try await test.contents() }
     let supervised = Supervised(test, "fail,idle", book: book)
