@@ -24,6 +24,10 @@ export HOLDFAST_FUZZ_FILES="${HOLDFAST_FUZZ_FILES:-40}"
 # once killed by its own runtime there. `make test` runs it without one.
 say "left out here: sixtyFourDescriptorsAreEnough…_B08, which counts descriptors"
 
+# swift-subprocess, which starts workers, keeps its state behind `Synchronization.Mutex`, which Thread Sanitizer does
+# not see on Linux. The mailboxes' tests have not been run under a sanitizer yet.
+say "left out here: HoldfastMailboxTests, whose workers are started through a lock the sanitizer does not see"
+
 failed=()
 for sanitizer in thread address; do
   scratch=".build-$sanitizer"
@@ -32,7 +36,7 @@ for sanitizer in thread address; do
   say "testing with the $sanitizer sanitizer"
   binaries="$(swift build --sanitize="$sanitizer" --scratch-path "$scratch" --show-bin-path)"
   run_swift_tests "artefacts/test-results/$sanitizer" "$binaries" \
-    --filter '^Holdfast(Engine|Usage|Sessions|Mailbox)Tests' --skip 'sixtyFourDescriptors' "$@" || failed+=("$sanitizer")
+    --filter '^Holdfast(Engine|Usage|Sessions)Tests' --skip 'sixtyFourDescriptors' "$@" || failed+=("$sanitizer")
 done
 [ "${#failed[@]}" -eq 0 ] || die 1 "the sanitizer found something: ${failed[*]}."
 say "both sanitizers are content"
