@@ -84,7 +84,8 @@ package actor StoreFile {
       return file
     } catch {
       guard !isClosed else { throw error }
-      if opened == nil { attempt = nil }
+      // Of several who waited for this attempt, a later one must not forget a newer attempt.
+      if opened == nil, attempt == running { attempt = nil }
       fault = error as? StoreError ?? StoreError(.cannotOpen, "\(error)", path: path, underlying: error)
       throw error
     }

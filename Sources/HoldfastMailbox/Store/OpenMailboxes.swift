@@ -60,10 +60,14 @@ actor OpenMailboxes {
 
   private func end(_ address: MailboxAddress) async {
     guard let entry = entries.removeValue(forKey: address) else { return }
-    let task = Task { await entry.mailbox.close() }
+    let task = Task {
+      await entry.mailbox.close()
+      // Here, and not by whoever waits: a task that is over is waited for without giving way, so one who finds it
+      // still in the table would keep the actor from everybody who could take it out.
+      closing[address] = nil
+    }
     closing[address] = task
     await task.value
-    closing[address] = nil
   }
 
   func close() async {

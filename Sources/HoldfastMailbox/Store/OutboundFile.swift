@@ -91,11 +91,15 @@ actor OutboundFile {
   /// SQLite, not by a descriptor of our own (row B01).
   func make() async throws {
     guard !isMade else { return }
-    let running = making ?? Task { try await self.makeNow() }
+    let running =
+      making
+      ?? Task {
+        defer { making = nil }
+        try await makeNow()
+        isMade = true
+      }
     making = running
-    defer { making = nil }
     try await running.value
-    isMade = true
   }
 
   private func makeNow() async throws {

@@ -319,6 +319,24 @@ struct MailboxStoreTests {
   }
 
   @Test(
+    "who wants a mailbox that is just being closed waits for that, and takes nobody's thread", .timeLimit(.minutes(1)))
+  func wantedWhileBeingClosed() async throws {
+    var configuration = MailboxConfiguration()
+    configuration.maximumOpen = 0
+    let store = open(configuration)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for sender in 0..<4 {
+        group.addTask { [self] in
+          for round in 0..<100 { try await store.send(message("m\(round)-\(sender)"), to: address) }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try await store.overview().map(\.pending) == [400])
+    await store.close()
+  }
+
+  @Test(
     "more mailboxes than are kept open are served all the same, and asking for one that is not there makes none"
   )
   func manyMailboxes() async throws {
