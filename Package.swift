@@ -25,6 +25,7 @@ let package = Package(
     .library(name: "HoldfastUsage", targets: ["HoldfastUsage"]),
     .library(name: "HoldfastSessions", targets: ["HoldfastSessions"]),
     .library(name: "HoldfastMailbox", targets: ["HoldfastMailbox"]),
+    .library(name: "HoldfastCatalog", targets: ["HoldfastCatalog"]),
     .library(name: "HoldfastGateway", targets: ["HoldfastGateway"]),
     .library(name: "HoldfastTestKit", targets: ["HoldfastTestKit"]),
     .executable(name: "holdfast", targets: ["HoldfastTool"]),
@@ -93,9 +94,20 @@ let package = Package(
       ],
       swiftSettings: house),
     .target(
+      name: "HoldfastCatalog",
+      dependencies: [
+        "HoldfastEngine", "CZlib", grdb, logging,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ],
+      swiftSettings: house),
+    .target(
       name: "HoldfastGateway",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "CZlib", logging,
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox", "CZlib",
+        logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -111,24 +123,29 @@ let package = Package(
       swiftSettings: house),
     .target(
       name: "HoldfastTestKit",
-      dependencies: ["CHoldfast", "HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", grdb, sqlite],
+      dependencies: [
+        "CHoldfast", "HoldfastEngine", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox", grdb, sqlite,
+      ],
       swiftSettings: house),
     // The program that tests run as their other processes.
     .executableTarget(
       name: "HoldfastTestPeer",
       dependencies: [
-        "HoldfastEngine", "HoldfastSessions", "HoldfastMailbox", "HoldfastTestKit", grdb, logging,
+        "HoldfastEngine", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox", "HoldfastTestKit", grdb,
+        logging,
       ],
       swiftSettings: house),
     .target(
       name: "Holdfast",
-      dependencies: ["HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox"],
+      dependencies: [
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox",
+      ],
       swiftSettings: house),
     .executableTarget(
       name: "HoldfastTool",
       dependencies: [
-        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "HoldfastGateway",
-        "HoldfastTestKit", logging,
+        "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox",
+        "HoldfastGateway", "HoldfastTestKit", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -167,10 +184,16 @@ let package = Package(
       ],
       swiftSettings: house),
     .testTarget(
+      name: "HoldfastCatalogTests",
+      dependencies: [
+        "HoldfastCatalog", "HoldfastEngine", "HoldfastTestKit", "HoldfastTestPeer", grdb, logging,
+      ],
+      swiftSettings: house),
+    .testTarget(
       name: "HoldfastGatewayTests",
       dependencies: [
-        "HoldfastGateway", "HoldfastUsage", "HoldfastSessions", "HoldfastMailbox", "HoldfastEngine",
-        "HoldfastTestKit", "CZlib", logging,
+        "HoldfastGateway", "HoldfastUsage", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox",
+        "HoldfastEngine", "HoldfastTestKit", "CZlib", logging,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -36,7 +36,7 @@ for sanitizer in thread address; do
   say "testing with the $sanitizer sanitizer"
   binaries="$(swift build --sanitize="$sanitizer" --scratch-path "$scratch" --show-bin-path)"
   run_swift_tests "artefacts/test-results/$sanitizer" "$binaries" \
-    --filter '^Holdfast(Engine|Usage|Sessions)Tests' --skip 'sixtyFourDescriptors' "$@" || failed+=("$sanitizer")
+    --filter '^Holdfast(Engine|Usage|Sessions|Catalog)Tests' --skip 'sixtyFourDescriptors' "$@" || failed+=("$sanitizer")
 done
 [ "${#failed[@]}" -eq 0 ] || die 1 "the sanitizer found something: ${failed[*]}."
 say "both sanitizers are content"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastUsage
 import Yams
 
@@ -87,7 +88,8 @@ struct ConfigFile {
       case "kind":
         let text = try Self.string(value, "providers.\(name).kind")
         guard let known = ProviderKind(rawValue: text) else {
-          throw Self.problem(value, "providers.\(name).kind is “\(text)”; it is anthropic or openai")
+          throw Self.problem(
+            value, "providers.\(name).kind is “\(text)”; it is anthropic, openai, ollama or gemini")
         }
         kind = known
       case "base_url":
@@ -110,7 +112,7 @@ struct ConfigFile {
     }
     let builtIn = BuiltInProvider.all.first { $0.name == name }
     guard let kind = kind ?? builtIn?.kind else {
-      throw Self.problem(node, "providers.\(name) needs its kind: anthropic or openai")
+      throw Self.problem(node, "providers.\(name) needs its kind: anthropic, openai, ollama or gemini")
     }
     guard let baseURL = baseURL ?? builtIn.flatMap({ BaseURL($0.baseURL) }) else {
       throw Self.problem(node, "providers.\(name) needs its base_url")

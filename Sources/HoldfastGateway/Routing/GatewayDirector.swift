@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastUsage
 
 /// The gateway's answer to "what is done with this request": gate, then routes, then credentials.

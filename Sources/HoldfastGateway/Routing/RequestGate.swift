@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
+
 /// Who may ask this gateway anything: judged on every request, the proxy's too (row G06).
 ///
 /// A web page can make a browser send requests to a server on the user's own machine: by DNS rebinding, which shows

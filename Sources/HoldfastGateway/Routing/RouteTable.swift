@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastUsage
 
 /// Which provider a path belongs to, and what becomes of the path.
@@ -112,7 +113,7 @@ struct RouteTable: Sendable {
   /// Whether the base URL brings the version, so that the client's own is dropped.
   private func hasOwnVersion(_ provider: Provider) -> Bool {
     switch provider.kind {
-    case .openAI: !provider.baseURL.path.isEmpty
+    case .openAI, .ollama, .gemini: !provider.baseURL.path.isEmpty
     case .anthropic: provider.baseURL.path.hasSuffix("/v1")
     }
   }

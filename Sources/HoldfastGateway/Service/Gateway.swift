@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 public import HoldfastMailbox
 public import HoldfastUsage
 import Hummingbird

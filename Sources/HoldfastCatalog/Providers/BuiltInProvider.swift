@@ -3,16 +3,16 @@
 /// A vendor known without any configuration: its own address, and the variables its SDKs read.
 ///
 /// All of them are there from the start, because clients bring their own keys.
-struct BuiltInProvider: Sendable {
-  let name: String
-  let kind: ProviderKind
-  let baseURL: String
+package struct BuiltInProvider: Sendable {
+  package let name: String
+  package let kind: ProviderKind
+  package let baseURL: String
   /// The first of these that is set gives the key.
-  let keyVariables: [String]
+  package let keyVariables: [String]
   /// The variable that moves the vendor elsewhere.
-  let baseURLVariable: String
+  package let baseURLVariable: String
 
-  static let all: [BuiltInProvider] = [
+  package static let all: [BuiltInProvider] = [
     BuiltInProvider(
       name: "anthropic", kind: .anthropic, baseURL: "https://api.anthropic.com",
       keyVariables: ["ANTHROPIC_API_KEY"], baseURLVariable: "ANTHROPIC_BASE_URL"),
@@ -26,10 +26,10 @@ struct BuiltInProvider: Sendable {
     openAI("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS"),
     openAI("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS"),
     BuiltInProvider(
-      name: "gemini", kind: .openAI, baseURL: "https://generativelanguage.googleapis.com/v1beta/openai",
+      name: "gemini", kind: .gemini, baseURL: "https://generativelanguage.googleapis.com/v1beta/openai",
       keyVariables: ["GEMINI_API_KEY", "GOOGLE_API_KEY"], baseURLVariable: "GEMINI_BASE_URL"),
     BuiltInProvider(
-      name: "ollama", kind: .openAI, baseURL: "http://127.0.0.1:11434/v1", keyVariables: ["OLLAMA_API_KEY"],
+      name: "ollama", kind: .ollama, baseURL: "http://127.0.0.1:11434/v1", keyVariables: ["OLLAMA_API_KEY"],
       baseURLVariable: "OLLAMA_BASE_URL"),
   ]
 
@@ -40,12 +40,12 @@ struct BuiltInProvider: Sendable {
   }
 
   /// The variable that may have moved the provider called `name`.
-  static func baseURLVariable(of name: String) -> String {
+  package static func baseURLVariable(of name: String) -> String {
     all.first { $0.name == name }?.baseURLVariable ?? "its base URL"
   }
 
   /// The provider as the environment has it, and what is wrong with that.
-  func provider(environment: [String: String]) -> (provider: Provider, problem: String?) {
+  package func provider(environment: [String: String]) -> (provider: Provider, problem: String?) {
     let text = environment[baseURLVariable].flatMap { $0.isEmpty ? nil : $0 }
     let key = keyVariables.lazy.compactMap { environment[$0] }.first { !$0.isEmpty }
     var credential: Provider.Credential?
