@@ -71,7 +71,7 @@ if number == 1:
 class Supervise:
     """A running `holdfast supervise`, and what it told."""
 
-    def __init__(self, home: Home, config: Path, *arguments: str) -> None:
+    def __init__(self, home: Home, config: Path, *arguments: str, **environment: str) -> None:
         self.home = home
         self.events: list[dict] = []
         self.errors: list[str] = []
@@ -81,7 +81,7 @@ class Supervise:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=home.environment(),
+            env=home.environment() | environment,
         )
         self._readers = [
             threading.Thread(target=self._read, args=(self.process.stdout, self._event), daemon=True),

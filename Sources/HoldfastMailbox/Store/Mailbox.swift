@@ -13,7 +13,8 @@ final class Mailbox: Sendable {
   init(_ directory: MailboxDirectory, configuration: MailboxConfiguration) throws(StoreError) {
     (self.directory, self.configuration) = (directory, configuration)
     opening = StoreFile(
-      "mailbox \(directory.address)", at: directory.inbound, configuration: configuration.inbound,
+      "mailbox \(directory.address)", at: directory.inbound,
+      configuration: configuration.inbound(of: directory.address),
       migrations: InboundSchema.migrations)
     outbound = try OutboundFile.shared(directory, configuration: configuration)
   }

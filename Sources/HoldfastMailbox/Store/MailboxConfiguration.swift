@@ -4,9 +4,13 @@ public import HoldfastEngine
 
 /// How mailboxes are kept.
 public struct MailboxConfiguration: Sendable, Hashable {
-  /// Which journal their files have: a rollback journal where the directory is shared with a virtual machine or
-  /// another host, whatever the filesystem says of itself.
+  /// Which journal their files have, where nothing else is said of the session or the agent: a rollback journal where
+  /// the directory is shared with a virtual machine or another host, whatever the filesystem says of itself.
   public var journal = StateFileConfiguration.Journal.automatic
+  /// That of an agent's sessions.
+  public var journalOfAgent: [String: StateFileConfiguration.Journal] = [:]
+  /// That of a session; it has the last word.
+  public var journalOfSession: [MailboxAddress: StateFileConfiguration.Journal] = [:]
   /// How long a call waits for its turn.
   public var patience = Duration.seconds(60)
   /// How long a look into the worker's file waits while the worker is in the middle of something; what is not seen
@@ -22,8 +26,14 @@ public struct MailboxConfiguration: Sendable, Hashable {
   /// The defaults.
   public init() {}
 
-  var inbound: StateFileConfiguration {
-    StateFileConfiguration(patience: patience, maximumReaders: 2, journal: journal)
+  /// The journal of a mailbox's files. Whoever opens them in one process goes by the same: one who wants another would
+  /// take them out of the mode that the others use, or be refused for it.
+  func journal(of address: MailboxAddress) -> StateFileConfiguration.Journal {
+    journalOfSession[address] ?? journalOfAgent[address.agent] ?? journal
+  }
+
+  func inbound(of address: MailboxAddress) -> StateFileConfiguration {
+    StateFileConfiguration(patience: patience, maximumReaders: 2, journal: journal(of: address))
   }
 
   /// In milliseconds.

@@ -114,7 +114,8 @@ actor OutboundFile {
       let file = try await StateFile.open(
         directory.outbound,
         configuration: StateFileConfiguration(
-          patience: configuration.patience, maximumReaders: 1, journal: configuration.journal),
+          patience: configuration.patience, maximumReaders: 1,
+          journal: configuration.journal(of: directory.address)),
         migrations: OutboundSchema.migrations)
       // The worker finds everything in the file itself.
       _ = try? await file.checkpoint()

@@ -21,7 +21,7 @@ public struct MailboxBook: WorkerBook {
   ///
   /// - Throws: ``WorkerRuntimeError`` while another program has the file open and so keeps it in WAL.
   public func prepare() async throws {
-    guard store.configuration.journal == .rollback else { return }
+    guard store.configuration.journal(of: address) == .rollback else { return }
     let isWAL = try await isOutboundInWAL()
     guard isWAL else { return }
     let configuration = store.configuration

@@ -10,7 +10,7 @@ public import ServiceLifecycle
 public final class Supervisor: Service {
   private let configuration: SupervisorConfiguration
   private let home: String
-  private let stores: [StateFileConfiguration.Journal: SQLiteMailboxStore]
+  private let store: SQLiteMailboxStore
   private let logger: Logger
   private let tell: @Sendable (SupervisorEvent) -> Void
   private let state = Monitor(State())
@@ -33,15 +33,7 @@ public final class Supervisor: Service {
     self.home = home
     self.logger = logger
     self.tell = tell
-    var stores: [StateFileConfiguration.Journal: SQLiteMailboxStore] = [:]
-    for worker in Array(configuration.workers.values) + Array(configuration.agents.values) {
-      let journal = worker.journalOfFiles
-      guard stores[journal] == nil else { continue }
-      var mailboxes = MailboxConfiguration()
-      mailboxes.journal = journal
-      stores[journal] = SQLiteMailboxStore(home: home, configuration: mailboxes)
-    }
-    self.stores = stores
+    store = SQLiteMailboxStore(home: home, configuration: configuration.mailboxes)
   }
 
   /// Watches over the workers until told to stop. Cancelled, it leaves them to the next host.
@@ -64,7 +56,7 @@ public final class Supervisor: Service {
       }
       for supervisor in running { supervisor.shutDown() }
     }
-    for store in stores.values { await store.close() }
+    await store.close()
   }
 
   private var isStopping: Bool { state.withLock { $0.isStopping } || Task.isCancelled }
@@ -72,7 +64,7 @@ public final class Supervisor: Service {
   /// The mailboxes of agents all of whose sessions are watched over.
   private func found() async -> [MailboxAddress] {
     do {
-      return try await stores.values.first?.addresses().filter { configuration.agents[$0.agent] != nil } ?? []
+      return try await store.addresses().filter { configuration.agents[$0.agent] != nil }
     } catch {
       logger.warning("the mailboxes could not be listed; it is tried again", metadata: ["reason": "\(error)"])
       return []
@@ -80,9 +72,7 @@ public final class Supervisor: Service {
   }
 
   private func begin(_ address: MailboxAddress, _ group: inout TaskGroup<Void>) {
-    guard let worker = configuration.worker(of: address), let store = stores[worker.journalOfFiles] else {
-      return
-    }
+    guard let worker = configuration.worker(of: address) else { return }
     let plan = WorkerPlan(
       address: address, directory: MailboxDirectory(home: home, address: address).path, policy: worker.policy,
       runtime: worker.makeRuntime(), heartbeatSeconds: worker.heartbeatSeconds)

@@ -72,13 +72,11 @@ public struct SupervisorConfiguration: Sendable, Hashable {
   /// Whether any worker is watched over.
   public var hasWorkers: Bool { !workers.isEmpty || !agents.isEmpty }
 
-  /// How the mailboxes' files are made by whoever comes to one first: a rollback journal, which serves every worker, when
-  /// one of them needs it.
+  /// How the mailboxes' files are made and opened, by whoever comes to one first.
   public var mailboxes: MailboxConfiguration {
     var mailboxes = MailboxConfiguration()
-    if (Array(workers.values) + Array(agents.values)).contains(where: { $0.journalOfFiles == .rollback }) {
-      mailboxes.journal = .rollback
-    }
+    mailboxes.journalOfSession = workers.mapValues(\.journalOfFiles)
+    mailboxes.journalOfAgent = agents.mapValues(\.journalOfFiles)
     return mailboxes
   }
 

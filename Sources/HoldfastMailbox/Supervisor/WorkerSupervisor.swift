@@ -94,6 +94,9 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
   /// Looks at once instead of at the next tick.
   public func look() { yieldTick() }
 
+  /// How soon a supervisor that waits for its session heeds the order to stop.
+  private static var patience: Duration { .milliseconds(250) }
+
   /// So long a sign stands for those that follow it.
   private static var signPause: Duration { .milliseconds(50) }
 
@@ -158,10 +161,12 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
   }
 
   /// Waits until the session is this host's and its record can be read.
+  ///
+  /// Told to stop before that, it tries once all the same: a worker that the host before it left is to be ended.
   private func begin() async -> (HostLock, WorkerLock, WorkerRecord?)? {
     var pause = Duration.milliseconds(250)
     var failures = 0
-    while !isStopping {
+    while !Task.isCancelled {
       do {
         try await book.make()
         let host = try HostLock(mailbox: plan.directory, address: plan.address)
@@ -169,7 +174,12 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
       } catch {
         failures += 1
         report(.troubled(stage: "open", message: "\(error)", failures: failures))
-        try? await clock.sleep(for: pause)
+        var left = pause
+        while !isStopping, left > .zero {
+          try? await clock.sleep(for: min(left, Self.patience))
+          left -= Self.patience
+        }
+        if isStopping { return nil }
         pause = min(pause * 2, .seconds(30))
       }
     }

@@ -318,8 +318,25 @@ struct MailboxStoreTests {
     await other.close()
   }
 
+  @Test("the journal is a session's own, else its agent's, else the usual one, whoever opens the files")
+  func journalOfEach() async throws {
+    var configuration = MailboxConfiguration()
+    configuration.journalOfAgent = ["vm": .rollback]
+    configuration.journalOfSession = [try MailboxAddress("vm/local"): .automatic]
+    let store = open(configuration)
+    for (name, journal) in [("vm/shared", "delete"), ("vm/local", "wal"), ("writer/session-1", "wal")] {
+      let address = try MailboxAddress(name)
+      try await store.send(message("in"), to: address)
+      let worker = try SQLiteMailboxWorker(home: home, address)
+      #expect(try worker.connection.text("PRAGMA journal_mode") == journal, "\(name)")
+      #expect(try worker.connection.text("PRAGMA inbound.journal_mode") == journal, "\(name)")
+    }
+    await store.close()
+  }
+
   @Test(
-    "who wants a mailbox that is just being closed waits for that, and takes nobody's thread", .timeLimit(.minutes(1)))
+    "who wants a mailbox that is just being closed waits for that, and takes nobody's thread",
+    .timeLimit(.minutes(1)))
   func wantedWhileBeingClosed() async throws {
     var configuration = MailboxConfiguration()
     configuration.maximumOpen = 0

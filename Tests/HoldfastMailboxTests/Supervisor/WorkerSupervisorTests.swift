@@ -126,6 +126,23 @@ import Testing
     await supervised.end()
   }
 
+  @Test func aHostToldToStopAsItStartsEndsTheOrphanOfTheLast_C01_B07() async throws {
+    var settings = PeerSettings(database: test.mailbox)
+    settings.files = [test.peer, "worker", "deafSpill"]
+    let host = try PeerProcess.start(test.peer, arguments: settings.arguments(for: "host"))
+    #expect(await host.word() == "started")
+    let pid = await test.arrival("deafSpill")
+    var record = WorkerRecord()
+    record.incarnation = 1
+    record.process = ProcessStamp(pid: pid)
+    await host.kill()
+    let supervised = Supervised(test, "idle", book: MemoryBook(record), isToldToStop: true)
+    await supervised.end()
+    #expect(!test.isAlive(pid))
+    #expect(supervised.names == ["stopping", "killed", "recovered", "ended"])
+    #expect(try await test.contents() == [#""old""#])
+  }
+
   @Test func whatAWorkerSaysLastIsTakenInAtItsEnd_E07() async throws {
     let book = MemoryBook()
     await book.read { [test] in try await test.contents() }

@@ -149,7 +149,7 @@ final class Supervised: Sendable {
 
   init(
     _ test: WorkerTest, _ ways: String, book: MemoryBook = MemoryBook(), runtime: (any WorkerRuntime)? = nil,
-    _ change: (inout WorkerPolicy) -> Void = { _ in }
+    isToldToStop: Bool = false, _ change: (inout WorkerPolicy) -> Void = { _ in }
   ) {
     var policy = WorkerPolicy()
     change(&policy)
@@ -162,6 +162,7 @@ final class Supervised: Sendable {
       book: book, clock: clock, logger: test.logger
     ) { news in told.withLock { $0.append(news) } }
     let supervisor = supervisor
+    if isToldToStop { supervisor.shutDown() }
     task = Task { await supervisor.run() }
   }
 
