@@ -29,7 +29,9 @@ public protocol MailboxWorker: Sendable {
 ///
 /// A method is a promise: it returns when it is kept and throws ``BrokenPromise`` when it is not. Each wants stores that
 /// nothing has been written to, in which a message that failed is due again at once; make one of these for each.
-public struct MailboxStoreConformance: Sendable {
+public struct MailboxStoreConformance: StoreConformance {
+  typealias Refusal = MailboxError
+
   /// Opens the mailboxes; called again, the same once more, as another process would have them.
   public typealias Opening = @Sendable () async throws -> any MailboxStore
   /// A worker of a mailbox that has been made.
@@ -72,43 +74,11 @@ public struct MailboxStoreConformance: Sendable {
   /// Runs a promise, and closes what it opened, whether it is kept or not.
   func trial(_ body: (Trial) async throws -> Void) async throws {
     let trial = Trial(conformance: self, address: try MailboxAddress("writer/session-1"))
-    let outcome: Result<Void, any Error>
-    do {
-      outcome = .success(try await body(trial))
-    } catch {
-      outcome = .failure(error)
+    try await ending {
+      for store in trial.opened.withLock({ $0 }) { await store.close() }
+    } _: {
+      try await body(trial)
     }
-    for store in trial.opened.withLock({ $0 }) { await store.close() }
-    try outcome.get()
-  }
-
-  func holds(
-    _ condition: Bool, _ what: @autoclosure () -> String, promise: String = #function, line: UInt = #line
-  ) throws {
-    guard !condition else { return }
-    throw BrokenPromise(promise: promise, line: line, reason: what())
-  }
-
-  func same<Value: Equatable>(
-    _ found: Value, _ expected: Value, _ what: @autoclosure () -> String, promise: String = #function,
-    line: UInt = #line
-  ) throws {
-    guard found != expected else { return }
-    throw BrokenPromise(promise: promise, line: line, reason: "\(what()): \(found), not \(expected)")
-  }
-
-  func refused(
-    _ what: @autoclosure () -> String, as code: MailboxError.Code, promise: String = #function,
-    line: UInt = #line, _ body: () async throws -> Void
-  ) async throws {
-    do {
-      try await body()
-    } catch {
-      guard (error as? MailboxError)?.code != code else { return }
-      throw BrokenPromise(
-        promise: promise, line: line, reason: "\(what()) was refused with “\(error)”, not as \(code)")
-    }
-    throw BrokenPromise(promise: promise, line: line, reason: "\(what()) was not refused")
   }
 
   /// A message.

@@ -13,7 +13,9 @@ public import HoldfastSessions
 ///   try await SessionStoreConformance(open: open, hold: hold).orderIsThatOfAcknowledgement()
 /// }
 /// ```
-public struct SessionStoreConformance: Sendable {
+public struct SessionStoreConformance: StoreConformance {
+  typealias Refusal = SessionError
+
   /// Opens the store of a name: for a name that is new an empty one, for another the same once more, as another
   /// process would have it.
   public typealias Opening = @Sendable (_ name: String) async throws -> any SessionStore
@@ -43,76 +45,19 @@ public struct SessionStoreConformance: Sendable {
 
     /// Does something while the store cannot be written.
     func whileHeld(_ name: String = "one", _ body: () async throws -> Void) async throws {
-      let release = try await conformance.holding(name)
-      do {
-        try await body()
-      } catch {
-        try await release()
-        throw error
-      }
-      try await release()
+      try await conformance.ending(try await conformance.holding(name), body)
     }
   }
 
   /// Runs a promise, and closes what it opened, whether it is kept or not.
   func trial(_ body: (Trial) async throws -> Void) async throws {
     let trial = Trial(conformance: self)
-    let outcome: Result<Void, any Error>
-    do {
-      outcome = .success(try await body(trial))
-    } catch {
-      outcome = .failure(error)
+    try await ending {
+      for store in trial.opened.withLock({ $0 }) { await store.close() }
+    } _: {
+      try await body(trial)
     }
-    for store in trial.opened.withLock({ $0 }) { await store.close() }
-    try outcome.get()
   }
-
-  /// Breaks the promise unless `condition` holds.
-  func holds(
-    _ condition: Bool, _ what: @autoclosure () -> String, promise: String = #function, line: UInt = #line
-  ) throws {
-    guard !condition else { return }
-    throw BrokenPromise(promise: promise, line: line, reason: what())
-  }
-
-  /// Breaks the promise unless what was found is what was expected.
-  func same<Value: Equatable>(
-    _ found: Value, _ expected: Value, _ what: @autoclosure () -> String, promise: String = #function,
-    line: UInt = #line
-  ) throws {
-    guard found != expected else { return }
-    throw BrokenPromise(promise: promise, line: line, reason: "\(what()): \(found), not \(expected)")
-  }
-
-  /// Breaks the promise unless `body` is refused; with this code when one is given.
-  func refused(
-    _ what: @autoclosure () -> String, as code: SessionError.Code? = nil, promise: String = #function,
-    line: UInt = #line, _ body: () async throws -> Void
-  ) async throws {
-    do {
-      try await body()
-    } catch {
-      let found = (error as? SessionError)?.code
-      guard let code, found != code else { return }
-      throw BrokenPromise(
-        promise: promise, line: line, reason: "\(what()) was refused with “\(error)”, not as \(code.rawValue)"
-      )
-    }
-    throw BrokenPromise(promise: promise, line: line, reason: "\(what()) was not refused")
-  }
-}
-
-/// A promise that a store did not keep.
-public struct BrokenPromise: Error, Sendable, CustomStringConvertible {
-  /// The method of ``SessionStoreConformance`` that asked.
-  public var promise: String
-  /// The line that asked.
-  public var line: UInt
-  /// What was found.
-  public var reason: String
-
-  /// One sentence with all of it.
-  public var description: String { "\(promise), line \(line): \(reason)" }
 }
 
 extension SessionStoreConformance {
