@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastEngine
+import HoldfastMailbox
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -8,7 +9,7 @@ import HoldfastEngine
   import Foundation
 #endif
 
-/// The backups of a home's databases, as a schedule makes them.
+/// The backups of a home's databases and mailboxes, as a schedule makes them.
 struct HomeBackup: Sendable {
   let plan: BackupPlan
   let home: String
@@ -61,10 +62,37 @@ struct HomeBackup: Sendable {
           failures.append(Self.sentence(error))
         }
       }
+      await makeMailboxes(now: now, &bytes, &failures)
       return failures.isEmpty ? .made(bytes: bytes) : .failed(failures.joined(separator: " "))
     } catch {
       return .failed(Self.sentence(error))
     }
+  }
+
+  /// A mailbox that is removed meanwhile is none to fail with.
+  private func makeMailboxes(now: UnixTime, _ bytes: inout Int64, _ failures: inout [String]) async {
+    var configuration = MailboxConfiguration()
+    configuration.maximumOpen = 1
+    let store = SQLiteMailboxStore(home: home, configuration: configuration)
+    let backup = MailboxBackup(home: home, directory: plan.directory)
+    do {
+      for address in try await store.addresses() {
+        if let time = backup.newest(of: address, now: now), plan.schedule.next(after: time) > now { continue }
+        do {
+          let made = try await backup.create(
+            of: address, from: store, options: .init(isCompressed: plan.isCompressed, sparesDisk: true))
+          bytes += made.reduce(0) { $0 + $1.manifest.fileBytes }
+          _ = backup.rotate(address, retention: plan.retention)
+        } catch let error as MailboxError where error.code == .notFound {
+          continue
+        } catch {
+          failures.append("\(address): \(Self.sentence(error))")
+        }
+      }
+    } catch {
+      failures.append(Self.sentence(error))
+    }
+    await store.close()
   }
 
   private static func sentence(_ error: any Error) -> String { (error as? StoreError)?.message ?? "\(error)" }

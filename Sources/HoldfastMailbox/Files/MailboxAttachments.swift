@@ -25,6 +25,55 @@ public struct MailboxAttachments: Sendable {
   /// The attachments of a mailbox; nothing is looked at.
   public init(_ directory: MailboxDirectory) { root = directory.attachments }
 
+  /// Those below another directory.
+  init(root: String) { self.root = root }
+
+  /// An attachment as it was read.
+  struct File: Sendable {
+    var data: Data
+    /// When it was last written, in seconds since 1970.
+    var modified: Int64
+  }
+
+  /// The names of all, sorted. What is no plain file with one name is left out, and so is what is nested too deep to be
+  /// named.
+  func names() throws(MailboxError) -> [String] {
+    let directory = unsafe openat(AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard directory >= 0 else {
+      if errno == ENOENT { return [] }
+      throw Self.leads("", errno)
+    }
+    var names: [String] = []
+    try Self.list(directory, prefix: "", depth: 1, &names)
+    return names.sorted()
+  }
+
+  /// Lists what is in a directory, and closes its descriptor.
+  private static func list(
+    _ directory: Int32, prefix: String, depth: Int, _ names: inout [String]
+  ) throws(MailboxError) {
+    guard let stream = unsafe fdopendir(directory) else {
+      _ = close(directory)
+      throw failed("cannot be listed", prefix, errno)
+    }
+    defer { unsafe closedir(stream) }
+    while let entry = unsafe readdir(stream) {
+      let bytes = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { raw in
+        unsafe Array(raw.prefix { $0 != 0 })
+      }
+      guard let name = String(validating: bytes, as: UTF8.self), name != ".", name != ".." else { continue }
+      var info = stat()
+      guard unsafe fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
+      switch info.st_mode & S_IFMT {
+      case S_IFREG where info.st_nlink == 1 && !name.hasPrefix(unfinished): names.append(prefix + name)
+      case S_IFDIR where depth < deepest:
+        let next = unsafe openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        if next >= 0 { try list(next, prefix: prefix + name + "/", depth: depth + 1, &names) }
+      default: break
+      }
+    }
+  }
+
   /// Reads an attachment.
   ///
   /// - Parameters:
@@ -33,6 +82,10 @@ public struct MailboxAttachments: Sendable {
   /// - Throws: ``MailboxError`` `refused` for a name that leads elsewhere, a link, a device, a file with other names;
   ///   `notFound`; `invalid` when it is too large; `unreadable` when reading failed.
   public func data(of name: String, most: Int = usualMost) throws(MailboxError) -> Data {
+    try file(name, most: most).data
+  }
+
+  func file(_ name: String, most: Int) throws(MailboxError) -> File {
     let parts = try Self.parts(name)
     let directory = try open(directoriesOf: parts, of: name)
     defer { _ = close(directory) }
@@ -50,12 +103,22 @@ public struct MailboxAttachments: Sendable {
       }
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw Self.failed("cannot be read", name, errno) }
-      if count == 0 { return data }
+      if count == 0 { return File(data: data, modified: file.modified) }
       data.append(contentsOf: buffer[..<count])
       // It may grow while it is read.
       guard data.count <= most else {
         throw MailboxError(.invalid, "The attachment “\(name)” is more than \(most) bytes.")
       }
+    }
+  }
+
+  /// An attachment, or nil when it is gone.
+  func fileIfThere(_ name: String, most: Int) throws(MailboxError) -> File? {
+    do throws(MailboxError) {
+      return try file(name, most: most)
+    } catch {
+      guard error.code == .notFound else { throw error }
+      return nil
     }
   }
 
@@ -68,9 +131,21 @@ public struct MailboxAttachments: Sendable {
   public func put(_ data: Data, as name: String) throws(MailboxError) {
     let parts = try Self.parts(name)
     guard parts.count == 1 else { throw Self.refusal(name, "has a slash in it") }
-    let directory = try open(directoriesOf: parts, of: name)
+    try keep(data, parts, as: name)
+  }
+
+  /// Keeps bytes under any name an attachment may have, and makes the directories on the way.
+  func restore(_ data: Data, as name: String) throws(MailboxError) {
+    try keep(data, try Self.parts(name), as: name, making: true)
+  }
+
+  private func keep(
+    _ data: Data, _ parts: [String], as name: String, making: Bool = false
+  ) throws(MailboxError) {
+    let directory = try open(directoriesOf: parts, of: name, making: making)
     defer { _ = close(directory) }
-    let temporary = ".holdfast-" + UUID().uuidString
+    let last = parts[parts.count - 1]
+    let temporary = Self.unfinished + UUID().uuidString
     let file = unsafe openat(
       directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw Self.failed("cannot be kept", name, errno) }
@@ -87,12 +162,17 @@ public struct MailboxAttachments: Sendable {
     }
     guard fsync(file) == 0 else { throw Self.failed("cannot be kept", name, errno) }
     // Unlike rename(2), link(2) leaves what is there alone.
-    guard unsafe linkat(directory, temporary, directory, parts[0], 0) == 0 else {
+    guard unsafe linkat(directory, temporary, directory, last, 0) == 0 else {
       if errno == EEXIST { throw Self.refusal(name, "is there already") }
       throw Self.failed("cannot be kept", name, errno)
     }
     _ = fsync(directory)
   }
+
+  /// What the name of a file begins with that is being written.
+  private static let unfinished = ".holdfast-"
+  /// The most parts of a name.
+  private static let deepest = 16
 
   /// The parts of a name, each of which stays where it is.
   private static func parts(_ name: String) throws(MailboxError) -> [String] {
@@ -100,7 +180,7 @@ public struct MailboxAttachments: Sendable {
     guard !name.hasPrefix("/") else { throw refusal(name, "begins at the root of the file system") }
     let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
       .map { String(Substring($0)) }
-    guard parts.count <= 16 else { throw refusal(name, "is nested too deep") }
+    guard parts.count <= deepest else { throw refusal(name, "is nested too deep") }
     for part in parts {
       guard !part.isEmpty, part != ".", part != "..", part.utf8.count <= 255 else {
         throw refusal(name, "leads to another place than it says")
@@ -110,11 +190,14 @@ public struct MailboxAttachments: Sendable {
   }
 
   /// The descriptor of the directory a name's last part is in; the caller closes it.
-  private func open(directoriesOf parts: [String], of name: String) throws(MailboxError) -> Int32 {
+  private func open(
+    directoriesOf parts: [String], of name: String, making: Bool = false
+  ) throws(MailboxError) -> Int32 {
     let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
     var directory = unsafe openat(AT_FDCWD, root, flags)
     guard directory >= 0 else { throw Self.leads(name, errno) }
     for part in parts.dropLast() {
+      if making { _ = unsafe mkdirat(directory, part, 0o700) }
       let next = unsafe openat(directory, part, flags)
       let code = errno
       _ = close(directory)
@@ -127,7 +210,7 @@ public struct MailboxAttachments: Sendable {
   /// A plain file with one name; the caller closes its descriptor.
   private func open(
     _ part: String, in directory: Int32, of name: String
-  ) throws(MailboxError) -> (descriptor: Int32, size: Int64) {
+  ) throws(MailboxError) -> (descriptor: Int32, size: Int64, modified: Int64) {
     var before = stat()
     // Before it is opened: opening alone sets a device or a pipe going.
     guard unsafe fstatat(directory, part, &before, AT_SYMLINK_NOFOLLOW) == 0 else {
@@ -137,7 +220,12 @@ public struct MailboxAttachments: Sendable {
     let file = unsafe openat(directory, part, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     guard file >= 0 else { throw Self.leads(name, errno) }
     do throws(MailboxError) {
-      return (file, try Self.size(of: file, ifStill: before, name))
+      #if canImport(Darwin)
+        let modified = Int64(before.st_mtimespec.tv_sec)
+      #else
+        let modified = Int64(before.st_mtim.tv_sec)
+      #endif
+      return (file, try Self.size(of: file, ifStill: before, name), modified)
     } catch {
       _ = close(file)
       throw error

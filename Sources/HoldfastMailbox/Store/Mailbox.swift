@@ -43,6 +43,11 @@ final class Mailbox: Sendable {
     try await outbound.read(body)
   }
 
+  /// Looks into the worker's file by other means, beside whoever looks into it in this process.
+  func besideLookers<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
+    try await outbound.beside(body)
+  }
+
   /// Does something with the worker's file by other means while nobody in this process looks into it: a descriptor of
   /// another's, closed, would take the lookers' locks along (row B01).
   func withoutLookers<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {

@@ -56,14 +56,25 @@ actor OutboundFile {
   private func look<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
     await turn()
     looking += 1
-    defer {
-      looking -= 1
-      if looking == 0 {
-        waitingForSilence?.resume()
-        waitingForSilence = nil
-      }
-    }
+    defer { looked() }
     return try await reader.read(body)
+  }
+
+  private func looked() {
+    looking -= 1
+    guard looking == 0 else { return }
+    waitingForSilence?.resume()
+    waitingForSilence = nil
+  }
+
+  /// Runs `body`, which looks into the file by means of its own, while nobody in this process is alone with it. The file
+  /// was seen to be there, and whole, just before.
+  func beside<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
+    _ = try await read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") }
+    await turn()
+    looking += 1
+    defer { looked() }
+    return try await body()
   }
 
   /// Runs `body` while nobody in this process has the file open.

@@ -2,13 +2,13 @@
 
 import ArgumentParser
 import HoldfastEngine
-import HoldfastGateway
+import HoldfastMailbox
 
-/// `holdfast backup`: every database of the home.
+/// `holdfast backup`: every database and every mailbox of the home.
 struct BackupCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "backup",
-    abstract: "Copy the databases, beside their writers, into files that were checked.",
+    abstract: "Copy the databases and mailboxes, beside their writers, into files that were checked.",
     discussion: """
       Examples:
         holdfast backup                     into ~/.holdfast/backups
@@ -55,7 +55,8 @@ struct BackupCommand: AsyncParsableCommand {
   func run() async throws {
     let home = common.resolvedHome
     let databases = home.databases
-    guard !databases.isEmpty else {
+    let mailboxes = try MailboxDirectory.all(home: home.path)
+    guard !databases.isEmpty || !mailboxes.isEmpty else {
       throw Failure(ExitStatus.noInput, "There is no database in \(home.path) to back up.")
     }
     let directory = Home.absolute(to ?? home.backups)
@@ -84,8 +85,38 @@ struct BackupCommand: AsyncParsableCommand {
         failures.append(failure)
       }
     }
+    await copy(mailboxes, into: directory, &made, &failures)
     try CheckedFiles(files: made, path: directory).print(asJSON: common.json, what: "saved")
     try Failure.throwWorst(of: failures)
+  }
+
+  private func copy(
+    _ mailboxes: [MailboxAddress], into directory: String, _ made: inout [CheckedFile],
+    _ failures: inout [Failure]
+  ) async {
+    let home = common.resolvedHome.path
+    var configuration = MailboxConfiguration()
+    configuration.maximumOpen = 1
+    let store = SQLiteMailboxStore(home: home, configuration: configuration)
+    let backup = MailboxBackup(home: home, directory: directory)
+    for address in mailboxes {
+      do {
+        for report in try await backup.create(
+          of: address, from: store, options: .init(isCompressed: compress))
+        {
+          made.append(CheckedFile(report.manifest, of: address))
+        }
+        guard let retention else { continue }
+        for name in backup.rotate(address, retention: retention) where !common.json {
+          Console.print("removed  \(name)")
+        }
+      } catch {
+        var failure = Failure(error) ?? Failure(ExitStatus.software, "\(error)")
+        failure.message = "\(address): \(failure.message)"
+        failures.append(failure)
+      }
+    }
+    await store.close()
   }
 
   private var retention: BackupRetention? {
@@ -117,7 +148,8 @@ struct VerifyCommand: AsyncParsableCommand {
     let home = common.resolvedHome
     let paths =
       files.isEmpty
-      ? Backup.paths(in: home.backups) : files.map { Home.absolute($0) }
+      ? Backup.paths(in: home.backups) + MailboxBackup(home: home.path, directory: home.backups).paths
+      : files.map { Home.absolute($0) }
     guard !paths.isEmpty else {
       throw Failure(
         ExitStatus.noInput, "There is no backup in \(home.backups); make one with `holdfast backup`.")
@@ -139,127 +171,5 @@ struct VerifyCommand: AsyncParsableCommand {
     try CheckedFiles(files: checked, path: files.isEmpty ? home.backups : nil)
       .print(asJSON: common.json, what: "sound")
     try Failure.throwWorst(of: failures)
-  }
-}
-
-/// `holdfast restore`: puts a backup in its database's place.
-struct RestoreCommand: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "restore",
-    abstract: "Put a backup in the place of its database, and the old files aside.",
-    discussion: """
-      Examples:
-        holdfast restore usage-20261121T100000.123Z.db     one of the home's backups
-        holdfast restore /media/disk/usage-20261121T100000.123Z.db
-        holdfast restore other.db --to /tmp/copy/usage.db
-
-      The backup is checked first. While any process has the database open nothing is
-      done, the exit code is 75 and the processes are named. What was there goes, whole,
-      into the directory quarantine beside the database.
-      """)
-
-  @Argument(help: "The backup: a path, or a name in <home>/backups.")
-  var from: String
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp("The database (default: the home's one of that name).", valueName: "file"))
-  var to: String?
-
-  @OptionGroup var common: CommonOptions
-
-  func run() async throws {
-    let home = common.resolvedHome
-    var source = Home.absolute(from)
-    if !from.contains("/"), !Home.exists(source) { source = home.backups + "/" + from }
-    guard Home.exists(source) else { throw Failure(ExitStatus.noInput, "There is no backup \(source).") }
-    let report = try await Backup.restore(from: source, to: try target(of: source))
-    let file = CheckedFile(
-      name: String(report.path.split(separator: "/").last ?? ""), bytes: report.contents.bytes,
-      rows: report.contents.rows, integrity: "ok")
-    try CheckedFiles(files: [file], path: report.path, quarantine: report.quarantine)
-      .print(asJSON: common.json, what: "restored")
-  }
-
-  private func target(of source: String) throws -> String {
-    if let to { return Home.absolute(to) }
-    guard let manifest = try Backup.manifest(of: source) else {
-      throw Failure(
-        ExitStatus.usage, "\(source) has no description beside it, so name the database with --to FILE.")
-    }
-    // A manifest is a file anybody may have written: it names no other directory.
-    guard !manifest.database.contains("/"), manifest.database.hasSuffix(".db") else {
-      throw Failure(
-        ExitStatus.dataError, "The description beside \(source) names no database; use --to FILE.")
-    }
-    try common.resolvedHome.make()
-    return common.resolvedHome.path + "/" + manifest.database
-  }
-}
-
-/// A file as `--json` has it.
-private struct CheckedFile: Encodable {
-  var name: String
-  /// The database's size. Left out with `rows` for a file that is not sound.
-  var bytes: Int64?
-  /// The size of a compressed backup's file; left out for any other.
-  var compressedBytes: Int64?
-  /// Rows by table.
-  var rows: [String: Int64]?
-  /// `ok`, or what is wrong.
-  var integrity: String
-
-  enum CodingKeys: String, CodingKey {
-    case name, bytes, rows, integrity
-    case compressedBytes = "compressed_bytes"
-  }
-}
-
-extension CheckedFile {
-  init(_ name: String, _ contents: BackupContents, _ manifest: BackupManifest?) {
-    self.init(
-      name: name, bytes: contents.bytes,
-      compressedBytes: manifest.flatMap { $0.compression == nil ? nil : $0.fileBytes }, rows: contents.rows,
-      integrity: "ok")
-  }
-
-  init(_ manifest: BackupManifest) { self.init(manifest.name, manifest.contents, manifest) }
-}
-
-/// What all three commands print.
-private struct CheckedFiles: Encodable {
-  var files: [CheckedFile]
-  /// Where they are; left out where each file's name says it.
-  var path: String?
-  /// Where the files are that a restore found.
-  var quarantine: String?
-
-  func print(asJSON: Bool, what: String) throws {
-    if asJSON {
-      Console.print(try JSONLine.text(self))
-      return
-    }
-    for file in files {
-      guard let bytes = file.bytes, let rows = file.rows else {
-        Console.print("\(Console.colored("damaged", .red))  \(file.name)")
-        continue
-      }
-      let total = rows.values.reduce(0, +)
-      let size =
-        file.compressedBytes.map { "\(Amount.bytes($0)) of \(Amount.bytes(bytes))" } ?? Amount.bytes(bytes)
-      Console.print("\(Console.colored(what, .green))  \(file.name)  \(size), \(Amount.count(total)) rows")
-    }
-    if let path { Console.print(Console.dim("in \(path)")) }
-    if let quarantine { Console.print("The old files are in \(quarantine).") }
-  }
-}
-
-extension Failure {
-  /// Says all but the last on standard error and throws that with the gravest code: damage before all else.
-  fileprivate static func throwWorst(of failures: [Failure]) throws {
-    guard var last = failures.last else { return }
-    for failure in failures.dropLast() { Console.printError(failure.message) }
-    if failures.contains(where: { $0.code == ExitStatus.dataError }) { last.code = ExitStatus.dataError }
-    throw last
   }
 }

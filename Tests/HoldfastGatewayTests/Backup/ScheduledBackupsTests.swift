@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastEngine
+import HoldfastMailbox
 import HoldfastTestKit
 import HoldfastUsage
 import Logging
@@ -169,6 +170,33 @@ import Testing
     let newest = try #require(found.map(\.time).max())
     #expect(await work.make(now: newest) == .made(bytes: 0))
     #expect(Backup.list(in: home.file("backups")).count == 2)
+  }
+
+  @Test func theMailboxesOfAHomeAreSavedEachInItsTurn_C18() async throws {
+    let home = try TemporaryDirectory()
+    let store = SQLiteMailboxStore(home: home.path)
+    let addresses = try ["a/one", "b/two"].map { try MailboxAddress($0) }
+    for address in addresses {
+      try await store.send(NewMailboxMessage(content: MailboxContent(text: "hello")), to: address)
+    }
+    let work = HomeBackup(plan: .standard(home: home.path), home: home.path)
+    let backup = MailboxBackup(home: home.path, directory: home.file("backups"))
+    guard case .made(let bytes) = await work.make(now: .now()) else {
+      Issue.record("no backup was made")
+      return
+    }
+    let copies = addresses.flatMap { backup.copies(of: $0) }
+    #expect(copies.map(\.address) == addresses && backup.addresses == addresses)
+    #expect(copies.allSatisfy { $0.outbound.compression == "gzip" && $0.attachments == nil })
+    #expect(copies.reduce(0) { $0 + $1.inbound.fileBytes + $1.outbound.fileBytes } == bytes)
+    // Nothing is due any more, so nothing is made; and the day after, all are.
+    let newest = try #require(copies.map(\.outbound.time).max())
+    #expect(await work.make(now: newest) == .made(bytes: 0))
+    guard case .made(1...) = await work.make(now: newest + .seconds(86_400)) else {
+      Issue.record("no backup was made on the next day")
+      return
+    }
+    await store.close()
   }
 
   @Test func aDatabaseThatCannotBeSavedKeepsTheOthersFromNothing_C18() async throws {

@@ -31,7 +31,7 @@ public enum Backup {
   public static func create(
     of path: String, to directory: String, options: BackupOptions = .init()
   ) async throws -> BackupReport {
-    try await BackupSource.using(path, patience: options.patience) { source in
+    try await BackupSource.using(path, patience: options.patience, isForeign: options.isForeign) { source in
       let directory = try BackupDirectory.make(directory)
       BackupTemporary.clearDead(in: directory)
       // Compressed, a backup may still be as large as its content, in whole numbers.
@@ -177,6 +177,10 @@ public struct BackupOptions: Hashable, Sendable {
   /// Whether nothing is made that would leave less than a twentieth of the disk free: for backups nobody asked for
   /// just now.
   public var sparesDisk: Bool
+  /// Whether the source is another program's that may be at work on it, a worker's say: it is looked at as a
+  /// ``ForeignReader`` does, and no handle of the engine's is opened on it. The caller keeps others of this process from
+  /// opening or closing state files at the path meanwhile (row B01).
+  package var isForeign = false
 
   /// The defaults: 60 s, 1 MiB, and not compressed.
   public init(

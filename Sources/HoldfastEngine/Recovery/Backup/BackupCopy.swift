@@ -70,6 +70,19 @@ import GRDBSQLite
     return rows
   }
 
+  /// The whole copy, from its beginning, in one read transaction: in rollback-journal mode nobody commits meanwhile.
+  func runAtOnce() throws -> [String: Int64] {
+    try end()
+    copied = 0
+    try source.execute(sql: "BEGIN")
+    defer { try? source.execute(sql: "COMMIT") }
+    _ = try Int.fetchOne(source, sql: "SELECT count(*) FROM sqlite_schema")
+    while try !step() {}
+    let rows = try BackupSource.rows(source)
+    try end()
+    return rows
+  }
+
   /// - Returns: whether all pages are copied.
   private func step() throws -> Bool {
     if unsafe handle == nil {

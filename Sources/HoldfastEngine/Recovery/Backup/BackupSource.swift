@@ -33,12 +33,14 @@ final class BackupSource {
 
   /// Opens the file, calls `body` on a thread that may block, and closes.
   static func using<T: Sendable>(
-    _ path: String, patience: Duration, _ body: @escaping @Sendable (BackupSource) throws -> T
+    _ path: String, patience: Duration, isForeign: Bool = false,
+    _ body: @escaping @Sendable (BackupSource) throws -> T
   ) async throws -> T {
     let path = try CanonicalPath.of(path)
-    try judge(path)
+    // Whoever owns a foreign file has looked at it through SQLite; a descriptor closed here might take its locks along.
+    if !isForeign { try judge(path) }
     var handle: StateFile?
-    if FileIdentity(path: LockedFile.lane.path(of: path)) != nil {
+    if !isForeign, FileIdentity(path: LockedFile.lane.path(of: path)) != nil {
       handle = try await open(path, patience: patience)
     }
     let result: Result<T, any Error>
@@ -225,6 +227,8 @@ final class BackupSource {
           self.busy.wait(until: .now + self.patience)
         }
         if let rows = try copy.run(restartingAtMost: Self.patientRestarts) { return (rows, copy.restarts) }
+        // Of a file that others own nothing is locked for writing, and no journal of theirs is ever rolled back.
+        if options.isForeign { return (try copy.runAtOnce(), copy.restarts) }
         return (try finish(copy), copy.restarts)
       }
     }
