@@ -42,18 +42,19 @@ public struct ForeignReader: Sendable {
     }
   }
 
-  /// Calls `body` until it does not fail for a passing reason, or the deadline is near. Blocks.
+  /// Calls `body` until it does not fail for a passing reason, the deadline is near, or nobody waits. Blocks.
   static func attempt<T>(
-    path: String, deadline: ContinuousClock.Instant, _ body: (BusyPatience) throws -> T
+    path: String, deadline: ContinuousClock.Instant, isWaiting: @escaping @Sendable () -> Bool = { true },
+    _ body: (BusyPatience) throws -> T
   ) throws -> T {
     let busy = BusyPatience()
     var retries = TransientRetries(deadline: deadline)
     while true {
-      busy.wait(until: deadline)
+      busy.wait { ContinuousClock.now < deadline && isWaiting() }
       do {
         return try body(busy)
       } catch let error as DatabaseError {
-        switch retries.failed(with: error.extendedResultCode.rawValue, at: .now) {
+        switch retries.failed(with: error.extendedResultCode.rawValue, at: isWaiting() ? .now : deadline) {
         case .tryAgain(let pause): BlockingThread.sleep(pause)
         case .giveUp: throw Self.passing(error, path: path)
         case .notPassing: throw StoreError(error, path: path, doing: "Reading")

@@ -23,12 +23,20 @@ package final class KeptForeignReader: Sendable {
   /// How long transients are waited out.
   package let patience: Duration
   private let kept = Monitor<Kept?>(nil)
+  private let hurried = Monitor(false)
 
   /// Names the file; nothing is opened yet.
   /// - Throws: ``StoreError`` with code `cannotOpen` when the directory does not exist.
   package init(_ path: String, patience: Duration = .seconds(2)) throws(StoreError) {
     self.path = try CanonicalPath.of(path)
     self.patience = patience
+  }
+
+  /// Whether reads, those under way and those to come, fail at once where they would wait a transient out: for one
+  /// who is about to end it and needs them out of the way.
+  package var isHurried: Bool {
+    get { hurried.withLock { $0 } }
+    set { hurried.withLock { $0 = newValue } }
   }
 
   /// Reads from one consistent snapshot; reads of this reader come one after the other.
@@ -38,14 +46,19 @@ package final class KeptForeignReader: Sendable {
   package func read<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
     try await BlockingThread.run(named: "hf-foreign") {
       try self.kept.withLock { kept in
-        try ForeignReader.attempt(path: self.path, deadline: .now + self.patience) { _ in
-          try self.attempt(body, &kept)
+        let deadline = ContinuousClock.now + self.patience
+        return try ForeignReader.attempt(
+          path: self.path, deadline: deadline, isWaiting: { !self.isHurried }
+        ) { _ in
+          try self.attempt(body, until: deadline, &kept)
         }
       }
     }
   }
 
-  private func attempt<T>(_ body: (Database) throws -> T, _ kept: inout Kept?) throws -> T {
+  private func attempt<T>(
+    _ body: (Database) throws -> T, until deadline: ContinuousClock.Instant, _ kept: inout Kept?
+  ) throws -> T {
     let identity = FileIdentity(path: path)
     if let known = kept, known.identity != identity { Self.drop(&kept) }
     let now: Kept
@@ -53,12 +66,12 @@ package final class KeptForeignReader: Sendable {
       now = known
     } else {
       let patience = BusyPatience()
-      patience.wait(until: .now + self.patience)
+      patience.wait { ContinuousClock.now < deadline && !self.isHurried }
       let queue = try Connection.open(path, as: .reader, configuration: .init(), patience: patience)
       now = Kept(queue: queue, patience: patience, identity: identity)
     }
     kept = nil
-    now.patience.wait(until: .now + self.patience)
+    now.patience.wait { ContinuousClock.now < deadline && !self.isHurried }
     do {
       let (value, isWAL) = try now.queue.read { db in
         (try body(db), try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal")

@@ -77,7 +77,7 @@ actor OutboundFile {
     return try await body()
   }
 
-  /// Runs `body` while nobody in this process has the file open.
+  /// Runs `body` while nobody in this process has the file open; looks under way end with what they have.
   func alone<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
     await turn()
     isAlone = true
@@ -87,8 +87,11 @@ actor OutboundFile {
       waitingForTurn = []
       for next in waiting { next.resume() }
     }
+    // What they would wait for is often what `body` is about to end: a dead worker's journal.
+    reader.isHurried = true
     if looking > 0 { await withCheckedContinuation { waitingForSilence = $0 } }
     await reader.close()
+    reader.isHurried = false
     return try await body()
   }
 

@@ -45,6 +45,8 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
 
   private enum Input: Sendable {
     case tick
+    /// What a look found, and the worker it was at.
+    case looked(WorkerFacts, at: Int)
     case exited(WorkerExit)
     case shutDown
   }
@@ -141,15 +143,23 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
       switch input {
       case .tick:
         flags.withLock { $0.isTickWaiting = false }
-        await handle(.tick(await facts(hands)), &machine, &hands)
+        look(&hands)
+      case .looked(let facts, let number):
+        hands.looking = nil
+        // What was seen of a worker that has ended meanwhile says nothing of the next one.
+        let isStale = number != hands.number
+        if !isStale { await handle(.tick(facts), &machine, &hands) }
+        if isStale || hands.isLookWanted { look(&hands) }
       case .exited(let exit):
         hands.worker = nil
+        hands.number += 1
         await handle(.exited(exit), &machine, &hands)
       case .shutDown:
         await handle(.shutDown, &machine, &hands)
       }
       if machine.isOver { break }
     }
+    await hands.looking?.value
     withExtendedLifetime(host) {}
   }
 
@@ -157,7 +167,12 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
   private struct Hands {
     let lock: WorkerLock
     var worker: (any RunningWorker)?
-    var bookFailures = 0
+    /// Counts the beginnings and ends of workers.
+    var number = 0
+    /// A look under way.
+    var looking: Task<Void, Never>?
+    /// Something happened during it.
+    var isLookWanted = false
   }
 
   /// Waits until the session is this host's and its record can be read.
@@ -188,13 +203,23 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
 
   // MARK: Looking
 
-  private func facts(_ hands: Hands) async -> WorkerFacts {
+  /// Looks, while what else happens is seen to: a worker that died in the middle of something keeps its file from
+  /// being read until its end has been seen to.
+  private func look(_ hands: inout Hands) {
+    hands.isLookWanted = hands.looking != nil
+    guard hands.looking == nil else { return }
+    hands.looking = Task { [input, number = hands.number, isWorking = hands.worker != nil] in
+      input.yield(.looked(await self.facts(isWorking: isWorking), at: number))
+    }
+  }
+
+  private func facts(isWorking: Bool) async -> WorkerFacts {
     var facts = WorkerFacts(heartbeat: heartbeat())
     // What it finished is no claim any more, and neither that nor what it said need wait for its end.
-    if hands.worker != nil { await attempt { try await self.book.drain() } }
+    if isWorking { await attempt { try await self.book.drain() } }
     facts.isWanted = await attempt { try await self.book.isWanted() }
     facts.due = await attempt { try await self.book.dueCount() }
-    if hands.worker != nil {
+    if isWorking {
       facts.claims = await attempt { try await self.book.claims() }
       facts.progress = await attempt { try await self.book.progress() }
     }
@@ -286,6 +311,7 @@ public final class WorkerSupervisor<C: Clock>: Sendable where C.Duration == Dura
 
   private func watch(_ worker: any RunningWorker, _ hands: inout Hands) {
     hands.worker = worker
+    hands.number += 1
     let input = input
     // Not a child of this task: an end is waited for even when nobody listens any more, so that it is reaped.
     Task.detached { input.yield(.exited(await worker.end())) }

@@ -51,6 +51,13 @@ import Testing
     try [[UInt8](contentsOf: path), [UInt8](contentsOf: path + "-journal")]
   }
 
+  private static var readingThreads: Int {
+    let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+    return threads.count { thread in
+      (try? String(contentsOfFile: "/proc/self/task/\(thread)/comm", encoding: .utf8)) == "hf-foreign\n"
+    }
+  }
+
   private var verdict: FileVerdict { get throws { try Preflight.judge(.gather(path)).verdict } }
 
   @Test func aDeadWritersTransactionIsRolledBackAndReadingGoesOn_C01() async throws {
@@ -72,6 +79,37 @@ import Testing
     #expect(fileSize(path + "-journal") == nil)
     #expect(try test.integrity() == "ok")
     #expect(try await JournalRecovery.recoverJournal(of: path, after: dead) == .notHot)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func readsThatWaitForADeadWritersJournalAreOutOfTheWayOfItsRecovery_C01() async throws {
+    let peer = try await writer(rows: 400)
+    let dead = try await exited(peer)
+    let reader = try KeptForeignReader(path, patience: .seconds(3600))
+    async let failures = withTaskGroup { group in
+      for _ in 0..<3 {
+        group.addTask {
+          do {
+            return try await reader.read { try String.fetchOne($0, sql: "SELECT text FROM note") }
+          } catch {
+            return (error as? StoreError)?.code == .transient ? nil : "\(error)"
+          }
+        }
+      }
+      return await group.reduce(into: []) { $0.append($1) }
+    }
+    // Every read has a thread of its own for as long as it takes; each of these would have an hour.
+    #expect(await eventually { Self.readingThreads >= 3 })
+    reader.isHurried = true
+    #expect(await failures == [nil, nil, nil])
+    await reader.close()
+    reader.isHurried = false
+    guard case .recovered = try await JournalRecovery.recoverJournal(of: path, after: dead) else {
+      Issue.record("nothing was undone")
+      return
+    }
+    #expect(try await reader.read { try String.fetchAll($0, sql: "SELECT text FROM note") } == ["old"])
+    await reader.close()
   }
 
   @Test func theKernelsWordThatAProcessHasEndedIsEvidenceToo_C01() async throws {

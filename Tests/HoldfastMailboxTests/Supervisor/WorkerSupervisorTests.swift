@@ -143,6 +143,35 @@ import Testing
     #expect(try await test.contents() == [#""old""#])
   }
 
+  @Test func anEndIsSeenToWhileALookAtTheWorkersFileIsUnderWay_C01_E03() async throws {
+    let (releases, release) = AsyncStream<Void>.makeStream()
+    let (isWanted, isHeld) = (Monitor(false), Monitor(false))
+    let book = MemoryBook()
+    await book.read { [test] in
+      let isFirst = isWanted.withLock { isWanted in
+        defer { isWanted = false }
+        return isWanted
+      }
+      if isFirst {
+        isHeld.withLock { $0 = true }
+        for await _ in releases { break }
+      }
+      return try await test.contents()
+    }
+    let supervised = Supervised(test, "spill,idle", book: book)
+    #expect(await supervised.prod { supervised.names.contains("started") })
+    let pid = await test.arrival("spill")
+    isWanted.withLock { $0 = true }
+    #expect(await supervised.prod { isHeld.withLock { $0 } })
+    kill(pid, SIGKILL)
+    #expect(await supervised.prod { supervised.names.contains("ended") })
+    #expect(supervised.names == ["started", "recovered", "ended", "pausing"])
+    // What that look finds in the end is no news of the worker that is there now.
+    release.yield()
+    await supervised.pass(10) { supervised.names.contains("healthy") || supervised.names.count > 4 }
+    await supervised.end()
+  }
+
   @Test func whatAWorkerSaysLastIsTakenInAtItsEnd_E07() async throws {
     let book = MemoryBook()
     await book.read { [test] in try await test.contents() }

@@ -48,13 +48,14 @@ final class WorkerTest: Sendable {
     try await runtime(ways).start(launch, lock: lock, logger: logger)
   }
 
-  /// Waits until a worker is where its scenario says, and returns the number of the process that is.
+  /// Waits until a worker is where its scenario says, and returns the number of the process that is; one that no
+  /// process has when it never is, so that whoever signals it signals nobody.
   @discardableResult
   func arrival(_ scenario: String, _ incarnation: Int = 1) async -> Int32 {
     let place = directory.file("\(scenario)-\(incarnation)")
     _ = await eventually { FileManager.default.fileExists(atPath: place) }
     let text = (try? String(contentsOfFile: place, encoding: .utf8)) ?? ""
-    return Int32(text) ?? -1
+    return Int32(text) ?? .max
   }
 
   /// The outbound contents as a poll sees them.
