@@ -97,7 +97,8 @@ find_python() {
   return 1
 }
 
-# What running the tests needs: a Python that can make virtual environments, and the sqlite3 shell as a foreign peer.
+# What running the tests needs: a Python that can make virtual environments, the sqlite3 shell as a foreign peer, and
+# what runs workers in containers (tests of those say why they are skipped where it does not).
 install_test_packages() {
   local missing=() python
   if [ "$(uname -s)" = Darwin ]; then
@@ -117,6 +118,8 @@ install_test_packages() {
     missing+=(python3 python3-venv)
   fi
   have sqlite3 || missing+=(sqlite3)
+  have podman || missing+=(podman)
+  have runc || have crun || missing+=(runc)
   install_packages "testing Holdfast" ${missing[@]+"${missing[@]}"}
 }
 
