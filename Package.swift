@@ -96,10 +96,13 @@ let package = Package(
     .target(
       name: "HoldfastCatalog",
       dependencies: [
-        "HoldfastEngine", "CZlib", grdb, logging,
+        "HoldfastEngine", grdb, logging,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        // The inflater's bound of the client.
+        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       swiftSettings: house),
@@ -208,4 +211,9 @@ if Context.environment["HOLDFAST_WITHOUT_GATEWAY"] != nil {
   let world: Set<String> = ["HoldfastGateway", "HoldfastGatewayTests", "HoldfastTool", "holdfast", "swarm"]
   package.targets.removeAll { world.contains($0.name) }
   package.products.removeAll { world.contains($0.name) }
+  // The catalogue without what asks providers over HTTP, and so without NIO.
+  for target in package.targets where target.name == "HoldfastCatalog" {
+    target.exclude = ["Fetching"]
+    target.dependencies = ["HoldfastEngine", grdb, logging]
+  }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastEngine
 import HoldfastGateway
 import HoldfastMailbox
@@ -37,6 +38,7 @@ struct Failure: Error {
     case let error as GatewayError: self.init(Self.code(of: error.code), error.message)
     case let error as StoreError: self.init(Self.code(of: error.code), error.description)
     case let error as SessionError: self.init(Self.code(of: error.code), error.message)
+    case let error as CatalogError: self.init(Self.code(of: error.code), error.message)
     case let error as MailboxError: self.init(Self.code(of: error.code), error.message)
     case let error as SupervisorConfigurationError: self.init(ExitStatus.configuration, error.message)
     case let error as UsageError:
@@ -66,6 +68,17 @@ struct Failure: Error {
     case .notFound: ExitStatus.noInput
     case .ambiguous, .cycle, .invalid, .unreadable: ExitStatus.dataError
     case .spoolRefused: ExitStatus.tryAgain
+    case .closed: ExitStatus.software
+    }
+  }
+
+  private static func code(of code: CatalogError.Code) -> Int32 {
+    switch code {
+    case .notFound: ExitStatus.noInput
+    case .invalid, .unreadable: ExitStatus.dataError
+    case .versionConflict, .busy: ExitStatus.tryAgain
+    case .provider: ExitStatus.unavailable
+    case .writesLost: ExitStatus.ioError
     case .closed: ExitStatus.software
     }
   }

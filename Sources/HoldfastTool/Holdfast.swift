@@ -13,6 +13,8 @@ struct Holdfast: AsyncParsableCommand {
         holdfast serve                    proxy, API and page on port 4141
         holdfast usage report --by model  what the last 7 days cost
         holdfast sessions list            what agents talked about
+        holdfast state list agents        values programs share
+        holdfast models list              what providers offer, and for how much
         holdfast mailbox list             messages to workers and from them
         holdfast status                   daemon, files, what waits to be written
         holdfast backup                   copies that were checked, in ~/.holdfast/backups
@@ -22,7 +24,9 @@ struct Holdfast: AsyncParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Serve.self, Supervise.self, Status.self, Usage.self, Sessions.self, MailboxCommand.self,
+      Serve.self, Supervise.self, Status.self, Usage.self, Sessions.self, StateCommand.self,
+      ModelsCommand.self,
+      MailboxCommand.self,
       BackupCommand.self, RestoreCommand.self, VerifyCommand.self,
       DoctorCommand.self, TortureCommand.self, TorturePeerCommand.self,
       BackupLoadPeerCommand.self,

@@ -57,8 +57,10 @@ package struct BuiltInProvider: Sendable {
     }
     guard let own = BaseURL(baseURL) else { preconditionFailure("A built-in base URL is malformed.") }
     let base = text.map { BaseURL($0) } ?? own
+    var provider = Provider(name: name, kind: kind, baseURL: base ?? own, credential: credential)
+    provider.isConfigured = text != nil || credential != nil
     return (
-      Provider(name: name, kind: kind, baseURL: base ?? own, credential: credential),
+      provider,
       base == nil ? "\(baseURLVariable) is no http or https URL: \(text ?? "")" : nil
     )
   }

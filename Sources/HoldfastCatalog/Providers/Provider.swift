@@ -44,6 +44,14 @@ public struct Provider: Sendable {
   public var baseURL: BaseURL
   /// Sent when the client sent none.
   public var credential: Credential?
+  /// Whether it is asked for its models and routed to, unless somebody decides otherwise by hand.
+  public var isEnabled = true
+  /// Whether the configuration or the environment says anything of it; of the vendors that are known anyway, the
+  /// others are there only for clients that bring their own keys.
+  public var isConfigured = true
+
+  /// Whether it can be asked for its models.
+  public var isUsable: Bool { isConfigured }
 
   /// Makes a provider.
   public init(name: String, kind: ProviderKind, baseURL: BaseURL, credential: Credential? = nil) {

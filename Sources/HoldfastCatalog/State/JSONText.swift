@@ -13,6 +13,30 @@ enum JSONText {
     return scanner.isWhole()
   }
 
+  /// Valid JSON text on one line, without the blanks between its parts.
+  static func compacted(_ text: String) -> String {
+    var out: [UInt8] = []
+    var isString = false
+    var isEscaped = false
+    for byte in text.utf8 {
+      if isString {
+        if isEscaped {
+          isEscaped = false
+        } else if byte == UInt8(ascii: "\\") {
+          isEscaped = true
+        } else if byte == UInt8(ascii: "\"") {
+          isString = false
+        }
+      } else if byte == UInt8(ascii: "\"") {
+        isString = true
+      } else if byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
+        continue
+      }
+      out.append(byte)
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+
   private struct Scanner {
     let bytes: [UInt8]
     var index = 0

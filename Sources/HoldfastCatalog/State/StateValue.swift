@@ -43,6 +43,9 @@ public struct StateValue: Sendable, Hashable, CustomStringConvertible {
   /// Text that was checked when it was read.
   init(checked json: String) { self.json = json }
 
+  /// The JSON text on one line, without the blanks between its parts; numbers and texts as they were spelt.
+  public var compact: String { JSONText.compacted(json) }
+
   /// The value as another type.
   ///
   /// - Throws: ``CatalogError`` `unreadable` when it is none of these; it stays as it is.

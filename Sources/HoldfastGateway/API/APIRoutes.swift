@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HTTPTypes
+import HoldfastCatalog
 import HoldfastEngine
 import HoldfastUsage
 import Hummingbird
@@ -60,7 +61,8 @@ struct APIRoutes {
           byteBuffer: ByteBuffer(
             string: MetricsPage.text(
               state.metrics.snapshot, ledger: await state.ledger.status(),
-              sessions: await state.sessions?.status(), backups: state.backups?.snapshot, home: state.home))))
+              sessions: await state.sessions?.status(), backups: state.backups?.snapshot,
+              state: await state.state?.status(), home: state.home))))
     }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastUsage
 import Synchronization
 
@@ -12,18 +13,21 @@ final class GatewayState: Sendable {
   let sessions: ServedSessions?
   /// nil when the daemon makes no backups.
   let backups: BackupProgress?
+  /// nil when none is kept.
+  let state: (any StateStore)?
   private let description: Mutex<DaemonDescription>
   private let stopping = Mutex(false)
 
   init(
     home: String, ledger: any UsageLedger, metrics: GatewayMetrics, sessions: ServedSessions? = nil,
-    backups: BackupProgress? = nil, daemon: DaemonDescription
+    backups: BackupProgress? = nil, state: (any StateStore)? = nil, daemon: DaemonDescription
   ) {
     self.home = home
     self.ledger = ledger
     self.metrics = metrics
     self.sessions = sessions
     self.backups = backups
+    self.state = state
     description = Mutex(daemon)
   }
 
@@ -47,6 +51,6 @@ final class GatewayState: Sendable {
   func status() async -> StatusReport {
     StatusReport(
       home: home, daemon: daemon, ledger: await ledger.status(), sessions: await sessions?.status(),
-      backups: backups)
+      backups: backups, state: await state?.status())
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastEngine
 import HoldfastSessions
 import HoldfastUsage
@@ -8,7 +9,7 @@ import HoldfastUsage
 enum MetricsPage {
   static func text(
     _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, sessions: ServedSessions.Status? = nil,
-    backups: BackupProgress.Snapshot? = nil, home: String
+    backups: BackupProgress.Snapshot? = nil, state: StateStoreStatus? = nil, home: String
   ) -> String {
     var page = Page()
     page.family(
@@ -61,6 +62,7 @@ enum MetricsPage {
       "holdfast_database_fault", "1 while usage.db cannot be opened or written.", ledger.fault == nil ? 0 : 1)
     if let sessions { page.add(sessions) }
     if let backups { page.add(backups) }
+    if let state { page.add(state) }
     return page.text
   }
 
@@ -103,6 +105,19 @@ enum MetricsPage {
       gauge(
         "holdfast_search_indexing", "1 when this process is the one that indexes.", sessions.isIndexer ? 1 : 0
       )
+    }
+
+    mutating func add(_ state: StateStoreStatus) {
+      gauge("holdfast_state_waiting", "Values that wait to be written.", Double(state.waiting))
+      counter(
+        "holdfast_state_lost_total", "Values that could not be written and are lost.", Double(state.lost))
+      if let file = state.file {
+        gauge("holdfast_state_db_bytes", "Size of state.db.", Double(file.bytes))
+        gauge("holdfast_state_wal_bytes", "Size of state.db-wal.", Double(file.walBytes))
+      }
+      gauge(
+        "holdfast_state_fault", "1 while state.db cannot be opened or written.",
+        state.fault == nil && state.file?.damage == nil ? 0 : 1)
     }
 
     private mutating func add(_ capture: CaptureCounts.Snapshot) {

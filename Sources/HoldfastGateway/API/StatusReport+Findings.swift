@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastEngine
 import HoldfastSessions
 import HoldfastUsage
@@ -58,6 +59,36 @@ extension StatusReport {
           message:
             "The search index cannot be used now, so a search looks through the newest messages: \(fault)"
         ))
+    }
+    return findings
+  }
+
+  static func findings(_ state: StateStoreStatus) -> [Finding] {
+    var findings: [Finding] = []
+    if state.lost > 0, let loss = state.lastLoss {
+      findings.append(
+        Finding(
+          code: "state-writes-lost", severity: "error",
+          message: "\(state.lost) values could not be written to state.db and are lost; the last: \(loss)"))
+    }
+    if let damage = state.file?.damage {
+      findings.append(
+        Finding(
+          code: "state-damaged", severity: "error",
+          message: """
+            state.db is damaged (\(damage.message), code \(damage.code), since \(damage.since)), so nothing is \
+            written to it: stop the daemon and run `holdfast doctor` on it.
+            """))
+    } else if let fault = state.fault {
+      findings.append(
+        Finding(
+          code: "state-\(fault.code)", severity: "warning",
+          message: "state.db cannot be opened, which is tried again: \(fault)"))
+    } else if let delay = state.delay {
+      findings.append(
+        Finding(
+          code: "state-waiting", severity: "warning",
+          message: "\(state.waiting) values wait to be written to state.db: \(delay)"))
     }
     return findings
   }

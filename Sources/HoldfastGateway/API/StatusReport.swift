@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import HoldfastCatalog
 import HoldfastEngine
 import HoldfastSessions
 public import HoldfastUsage
@@ -173,9 +174,10 @@ extension StatusReport {
   ///   - ledger: what the ledger says of itself; nil when none is open.
   ///   - sessions: what is known of the sessions; nil when they are not open.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
+  ///   - state: what the state store says of itself; nil when none is open.
   public init(
     home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?,
-    sessions: ServedSessions.Status? = nil, backups: BackupProgress? = nil
+    sessions: ServedSessions.Status? = nil, backups: BackupProgress? = nil, state: StateStoreStatus? = nil
   ) {
     self.daemon = daemon
     stores = Self.stores(home)
@@ -198,9 +200,11 @@ extension StatusReport {
         directory: backups?.directory ?? "", lastSuccess: $0.lastSuccess?.description,
         next: $0.next?.description, running: $0.isRunning)
     }
-    findings =
-      (ledger.map { Self.findings($0) } ?? []) + (sessions.map { Self.findings($0) } ?? [])
-      + (known.map { Self.findings($0) } ?? [])
+    findings = []
+    if let ledger { findings += Self.findings(ledger) }
+    if let sessions { findings += Self.findings(sessions) }
+    if let known { findings += Self.findings(known) }
+    if let state { findings += Self.findings(state) }
     health =
       findings.contains { $0.severity == "error" } ? .failing : findings.isEmpty ? .ok : .degraded
   }

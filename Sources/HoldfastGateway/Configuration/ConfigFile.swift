@@ -83,6 +83,7 @@ struct ConfigFile {
     var kind: ProviderKind?
     var baseURL: BaseURL?
     var key: String?
+    var isEnabled = true
     for (field, value) in try Self.entries(node, "providers.\(name)") {
       switch field.name {
       case "kind":
@@ -101,13 +102,18 @@ struct ConfigFile {
       case "api_key_env":
         let variable = try Self.string(value, "providers.\(name).api_key_env")
         key = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
+      case "enabled":
+        guard let isOn = value.bool else {
+          throw Self.problem(value, "providers.\(name).enabled is neither true nor false")
+        }
+        isEnabled = isOn
       case "prices":
         for (model, rates) in try Self.entries(value, "providers.\(name).prices") {
           prices[name, default: [:]][model.name] = try Self.price(name, model.name, rates)
         }
       default:
         throw Self.unknown(
-          field, in: "providers.\(name)", known: ["kind", "base_url", "api_key_env", "prices"])
+          field, in: "providers.\(name)", known: ["kind", "base_url", "api_key_env", "enabled", "prices"])
       }
     }
     let builtIn = BuiltInProvider.all.first { $0.name == name }
@@ -118,7 +124,9 @@ struct ConfigFile {
       throw Self.problem(node, "providers.\(name) needs its base_url")
     }
     let credential = key.map { kind == .anthropic ? Provider.Credential.apiKey($0) : .bearer($0) }
-    providers.append(Provider(name: name, kind: kind, baseURL: baseURL, credential: credential))
+    var provider = Provider(name: name, kind: kind, baseURL: baseURL, credential: credential)
+    provider.isEnabled = isEnabled
+    providers.append(provider)
   }
 
   /// Dollars per million tokens; a rate that is left out costs what input does.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import HoldfastCatalog
+public import HoldfastCatalog
 public import HoldfastMailbox
 public import HoldfastUsage
 import Hummingbird
@@ -22,6 +22,7 @@ public final class Gateway: Service {
   private let sessions: ServedSessions?
   private let mailboxes: (any MailboxStore)?
   private let backups: BackupProgress?
+  private let stateStore: (any StateStore)?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
 
@@ -34,11 +35,12 @@ public final class Gateway: Service {
   ///   - sessions: the home's sessions, run and ended by the caller; nil when they are not served.
   ///   - mailboxes: the home's mailboxes, closed by the caller; nil when they are not served.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
+  ///   - state: the home's state, closed by the caller; nil when it is not kept.
   ///   - onListening: called once connections are accepted.
   public init(
     configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
     sessions: ServedSessions? = nil, mailboxes: (any MailboxStore)? = nil, backups: BackupProgress? = nil,
-    logger: Logger,
+    state: (any StateStore)? = nil, logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
@@ -47,6 +49,7 @@ public final class Gateway: Service {
     self.sessions = sessions
     self.mailboxes = mailboxes
     self.backups = backups
+    stateStore = state
     self.logger = logger
     self.onListening = onListening
   }
@@ -58,6 +61,7 @@ public final class Gateway: Service {
     let metrics = GatewayMetrics()
     let state = GatewayState(
       home: configuration.home, ledger: ledger, metrics: metrics, sessions: sessions, backups: backups,
+      state: stateStore,
       daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HoldfastCatalog
 import HoldfastMailbox
 import HoldfastSessions
 
@@ -11,6 +12,7 @@ protocol CodedError: Error {
 
 extension SessionError: CodedError {}
 extension MailboxError: CodedError {}
+extension CatalogError: CodedError {}
 
 /// What the suites that ask stores for their promises have in common.
 protocol StoreConformance: Sendable {
@@ -36,15 +38,16 @@ extension StoreConformance {
     throw BrokenPromise(promise: promise, line: line, reason: "\(what()): \(found), not \(expected)")
   }
 
-  /// Breaks the promise unless `body` is refused; with this code when one is given.
+  /// Breaks the promise unless `body` is refused; with this code when one is given. Returns the refusal.
+  @discardableResult
   func refused(
     _ what: @autoclosure () -> String, as code: Refusal.Code? = nil, promise: String = #function,
     line: UInt = #line, _ body: () async throws -> Void
-  ) async throws {
+  ) async throws -> any Error {
     do {
       try await body()
     } catch {
-      guard let code, (error as? Refusal)?.code != code else { return }
+      guard let code, (error as? Refusal)?.code != code else { return error }
       throw BrokenPromise(
         promise: promise, line: line, reason: "\(what()) was refused with “\(error)”, not as \(code)")
     }

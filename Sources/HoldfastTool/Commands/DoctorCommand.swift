@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import HoldfastCatalog
 import HoldfastEngine
 import HoldfastGateway
 import HoldfastSessions
@@ -74,7 +75,10 @@ struct DoctorCommand: AsyncParsableCommand {
   private func options(for subject: DoctorSubject) -> Doctor.Options {
     var options = Doctor.Options(
       isDeep: deep,
-      knownMigrations: [UsageSchema.identifiers, SessionSchema.identifiers, SearchIndexSchema.identifiers])
+      knownMigrations: [
+        UsageSchema.identifiers, SessionSchema.identifiers, SearchIndexSchema.identifiers,
+        StateSchema.identifiers,
+      ])
     if deep {
       let bar = ProgressBar(subject.path)
       options.progress = { bar.show($0, $1) }

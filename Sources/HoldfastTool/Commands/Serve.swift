@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import HoldfastCatalog
 import HoldfastGateway
 import HoldfastMailbox
 import HoldfastUsage
@@ -92,9 +93,11 @@ struct Serve: AsyncParsableCommand {
       : MailboxDelivery(mailboxes, routes: deliveries.routes(webhooks: webhooks.adapter), logger: logger)
     let schedules = ScheduleRunner(
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
+    let state = try SQLiteStateStore.open(home: home.path, logger: logger)
+    await state.keepOpen()
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
-      backups: backups?.progress, logger: logger
+      backups: backups?.progress, state: state, logger: logger
     ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
       let url = "http://\(literal):\(port)"
@@ -120,11 +123,13 @@ struct Serve: AsyncParsableCommand {
       try await ServiceGroup(configuration: group).run()
     } catch {
       await ledger.close(within: .seconds(1))
+      await state.close()
       await webhooks.close()
       throw error
     }
     await webhooks.close()
     await mailboxes.close()
+    await state.close()
     withExtendedLifetime(lock) {}
   }
 }

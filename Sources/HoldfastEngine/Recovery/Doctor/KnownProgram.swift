@@ -22,6 +22,7 @@ enum KnownProgram {
     (["goose_db_version", "sessions", "messages", "files", "read_files"], "Crush's sessions"),
     (["sessions", "messages", "messages_fts", "schema_version"], "Hermes Agent's sessions"),
     (["usage", "usage_hourly", "usage_rejected"], "Holdfast's usage ledger"),
+    (["state", "state_floor"], "Holdfast's state"),
     (["session", "message", "message_change"], "Holdfast's sessions"),
     (["document", "progress", "word_idx"], "Holdfast's search index, which may be deleted at any time"),
   ]

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import HoldfastCatalog
+import HoldfastEngine
+import HoldfastGateway
+
+/// `holdfast models providers`.
+struct ModelsProviders: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "providers",
+    abstract: "The providers, and whether they are asked and routed to.",
+    discussion: """
+      Examples:
+        holdfast models providers
+        holdfast models providers disable groq
+        holdfast models providers enable groq
+        holdfast models providers auto groq        as the configuration says again
+
+      What is decided here stays, whatever becomes of the lists of models.
+      """)
+
+  /// What becomes of a provider.
+  enum Action: String, ExpressibleByArgument, CaseIterable {
+    case enable, disable, auto
+  }
+
+  @Argument(help: "enable, disable or auto; without it the providers are listed.")
+  var action: Action?
+
+  @Argument(help: "The providers it is about.")
+  var names: [String] = []
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if let action, names.isEmpty { throw ValidationError("Name the providers to \(action.rawValue).") }
+  }
+
+  private struct Line: Encodable {
+    let status: ModelCatalog.ProviderStatus
+    let cooldownUntil: UTCInstant?
+
+    enum CodingKeys: String, CodingKey {
+      case name, kind, enabled, models, error, usable
+      case lastSuccess = "last_success"
+      case lastFailure = "last_failure"
+      case cooldownUntil = "cooldown_until"
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      var fields = encoder.container(keyedBy: CodingKeys.self)
+      try fields.encode(status.name, forKey: .name)
+      try fields.encode(status.kind, forKey: .kind)
+      try fields.encode(status.isEnabled, forKey: .enabled)
+      try fields.encode(status.isUsable, forKey: .usable)
+      try fields.encode(status.models, forKey: .models)
+      try fields.encode(status.lastSuccess, forKey: .lastSuccess)
+      try fields.encode(status.lastFailure, forKey: .lastFailure)
+      try fields.encode(status.error, forKey: .error)
+      try fields.encode(cooldownUntil, forKey: .cooldownUntil)
+    }
+  }
+
+  func run() async throws {
+    let lines = try await common.withCatalog { [action, names] catalog, _ in
+      for name in names { try await catalog.setEnabled(name, action == .auto ? nil : action == .enable) }
+      let wanted = Set(names)
+      return try await catalog.statuses().filter { wanted.isEmpty || wanted.contains($0.name) }
+        .map { Line(status: $0, cooldownUntil: nil) }
+    }
+    if common.json {
+      for line in lines { Console.print(try JSONLine.text(line)) }
+      return
+    }
+    var table = Table([
+      .init(title: "provider"), .init(title: "kind"), .init(title: "state"),
+      .init(title: "models", isNumber: true), .init(title: "last success"), .init(title: "why not"),
+    ])
+    for line in lines {
+      let status = line.status
+      table.add([
+        status.name, status.kind.rawValue, Self.state(status), Amount.count(status.models),
+        status.lastSuccess?.rfc3339(wholeSeconds: true) ?? "never", status.error ?? "",
+      ])
+    }
+    Console.print(table.lines.joined(separator: "\n"))
+  }
+
+  private static func state(_ status: ModelCatalog.ProviderStatus) -> String {
+    let byHand = status.isByHand ? ", by hand" : ""
+    if !status.isEnabled { return "disabled\(byHand)" }
+    return status.isUsable ? "enabled\(byHand)" : "not configured"
+  }
+}
