@@ -57,7 +57,7 @@ struct SQLiteStateStoreTests {
   @Test("a failure that passes keeps what waits, is told, and is made good by itself")
   func passingFailureLosesNothing_F05() async throws {
     let store = try SQLiteStateStore.open(
-      home: home.path(), configuration: .init(patience: .milliseconds(1)), now: { .now },
+      home: home.path(), configuration: .init(patience: .seconds(3)), now: { .now },
       sleep: { [clock = home.clock] in try await clock.sleep(for: $0) })
     try await store.set(StateKey("n", "a"), encoding: 1)
     let release = try home.hold()
