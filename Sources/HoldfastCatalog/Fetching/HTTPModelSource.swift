@@ -30,6 +30,8 @@ public final class HTTPModelSource: ModelSource {
     // The bound is the inflater's own: a small body that inflates without end stops there.
     configuration.decompression = .enabled(limit: .size(Self.maximumBytes))
     configuration.connectionPool.retryConnectionEstablishment = false
+    // Eight by default: as many providers of one host that hang would hold up all its others.
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
     configuration.connectionPool.idleTimeout = .seconds(5)
     if let certificateFile {
       var tls = TLSConfiguration.makeClientConfiguration()
