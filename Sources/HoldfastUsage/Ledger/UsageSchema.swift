@@ -17,8 +17,16 @@ package enum UsageSchema {
       try db.execute(sql: triggers)
       try db.execute(sql: rejected)
     }
+    migrator.registerMigration("usage 2") { db in try db.execute(sql: routes) }
     return migrator
   }
+
+  private static let routes = """
+    -- The providers a request was sent to, in order, with what came of each (groq=429, together=200), and why it was
+    -- sent there (cheapest, only, cooldown, default, pin); NULL where that was settled beforehand.
+    ALTER TABLE usage ADD COLUMN route TEXT;
+    ALTER TABLE usage ADD COLUMN decision TEXT;
+    """
 
   private static let usage = """
     -- One row for each request, written when it ended. A foreign writer needs no more than

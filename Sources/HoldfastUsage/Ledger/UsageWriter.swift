@@ -51,6 +51,7 @@ enum UsageWriter {
     "duration_ms", "first_token_ms", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens",
     "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "web_searches", "service_tier", "speed",
     "inference_geo", "unknown_reason", "expects_usage", "cost_microusd", "rate_card",
+    "route", "decision",
   ]
 
   private static let insertion = """
@@ -70,6 +71,7 @@ enum UsageWriter {
       row.cacheReadTokens, row.cacheWrite5mTokens, row.cacheWrite1hTokens, row.outputTokens,
       row.reasoningTokens, row.webSearches, kept(row.serviceTier), kept(row.speed), kept(row.inferenceGeo),
       row.unknown?.rawValue, row.expectsUsage, row.costMicrodollars, row.rateCard,
+      kept(row.route), kept(row.decision),
     ])
     return db.changesCount > 0
   }

@@ -12,8 +12,7 @@ import HoldfastEngine
 extension UsageRow: Codable {
   private enum CodingKeys: String, CodingKey {
     case uid, time, provider, model, source, session, project, agent, endpoint, streaming, status, outcome,
-      speed,
-      unknown
+      speed, unknown, route, decision
     case parentAgent = "parent_agent"
     case requestID = "request_id"
     case responseID = "response_id"
@@ -69,6 +68,8 @@ extension UsageRow: Codable {
     unknown = try Self.text(fields, .unknown).flatMap(WireUsage.Unknown.init(rawValue:))
     costMicrodollars = try Self.count(fields, .costMicrodollars)
     rateCard = try Self.text(fields, .rateCard)
+    route = try Self.text(fields, .route)
+    decision = try Self.text(fields, .decision)
     try takeStatus(fields)
     if let text = try Self.text(fields, .outcome) { outcome = try Self.outcome(text) }
   }
@@ -108,6 +109,8 @@ extension UsageRow: Codable {
     try fields.encodeIfPresent(unknown, forKey: .unknown)
     try fields.encodeIfPresent(costMicrodollars, forKey: .costMicrodollars)
     try fields.encodeIfPresent(rateCard, forKey: .rateCard)
+    try fields.encodeIfPresent(route, forKey: .route)
+    try fields.encodeIfPresent(decision, forKey: .decision)
   }
 }
 

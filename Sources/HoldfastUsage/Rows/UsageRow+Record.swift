@@ -43,6 +43,8 @@ extension UsageRow {
     static let unknown = 30
     static let cost = 31
     static let rateCard = 32
+    static let route = 33
+    static let decision = 34
   }
 
   /// The row as a spool record.
@@ -80,6 +82,8 @@ extension UsageRow {
     writer.text(Field.unknown, unknown?.rawValue)
     writer.count(Field.cost, costMicrodollars)
     writer.text(Field.rateCard, rateCard)
+    writer.text(Field.route, route)
+    writer.text(Field.decision, decision)
     return writer.bytes
   }
 
@@ -145,6 +149,8 @@ extension UsageRow {
     case Field.unknown: unknown = field.text.flatMap(WireUsage.Unknown.init(rawValue:))
     case Field.cost: costMicrodollars = field.count
     case Field.rateCard: rateCard = field.text
+    case Field.route: route = field.text
+    case Field.decision: decision = field.text
     default: break
     }
   }

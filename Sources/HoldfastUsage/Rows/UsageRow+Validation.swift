@@ -24,6 +24,8 @@ extension UsageRow {
     try Self.check("speed", speed)
     try Self.check("inference_geo", inferenceGeo)
     try Self.check("rate_card", rateCard)
+    try Self.check("route", route)
+    try Self.check("decision", decision)
     let tokens = UsageLimits.maximumTokens
     try Self.check("input_tokens", inputTokens, tokens)
     try Self.check("cache_read_tokens", cacheReadTokens, tokens)

@@ -62,6 +62,11 @@ public struct UsageRow: Sendable, Hashable {
   public var errorType: String?
   /// Why the model stopped.
   public var stopReason: String?
+  /// The providers it was sent to, in order, with what came of each: `groq=429, together=200`; nil when the client or the
+  /// configuration had settled where it goes.
+  public var route: String?
+  /// Why it was sent there: `cheapest`, `only`, `cooldown`, `default`, `pin`.
+  public var decision: String?
   /// From the request's first byte to the answer's last, in milliseconds.
   public var durationMilliseconds: Int64?
   /// From the request's first byte to the first piece of output, in milliseconds.

@@ -4,8 +4,9 @@ import Foundation
 import GRDB
 import HoldfastEngine
 import HoldfastTestKit
-import HoldfastUsage
 import Testing
+
+@testable import HoldfastUsage
 
 @Suite("The usage ledger on SQLite")
 struct SQLiteUsageLedgerTests {
@@ -55,16 +56,47 @@ struct SQLiteUsageLedgerTests {
       uid, time_ms, provider, model, source, session, project, agent, parent_agent, request_id, response_id,
       endpoint, streaming, status, outcome, error_type, stop_reason, duration_ms, first_token_ms, input_tokens,
       cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-      web_searches, service_tier, speed, inference_geo, unknown_reason, expects_usage, cost_microusd, rate_card
+      web_searches, service_tier, speed, inference_geo, unknown_reason, expects_usage, cost_microusd, rate_card,
+      route, decision
       """
     let joined = columns.split(separator: ",").joined(separator: " || '|' || ")
     #expect(
       try peer.text("SELECT \(joined) FROM usage") == """
         u-1|1795253412045|anthropic|claude-opus-4-8|claude-code|s-1 世界|proj|a|p|req_011|msg_1|messages|1|200|\
         client_left|overloaded_error|end_turn|1234|56|0|1|549755813888|128|300|200|2|standard|fast|us|cut-short|1|\
-        1000000|builtin
+        1000000|builtin|groq=429, anthropic=200|cheapest
         """)
     #expect(try peer.text("PRAGMA integrity_check") == "ok")
+  }
+
+  @Test("a home of the first version opens with its rows, and takes the new columns")
+  func anOlderHomeOpens_C16() async throws {
+    try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+    do {
+      let old = try DatabaseQueue(path: path)
+      try UsageSchema.migrations.migrate(old, upTo: "usage 1")
+      try await old.write { db in
+        try db.execute(
+          sql:
+            "INSERT INTO usage(uid, provider, model, input_tokens, output_tokens) VALUES ('old', 'p', 'm', 7, 1)"
+        )
+      }
+      try old.close()
+    }
+    let ledger = try await SQLiteUsageLedger.open(home: home)
+    var routed = row("new", model: "m")
+    (routed.route, routed.decision) = ("groq=200", "only")
+    try ledger.accept(routed)
+    try await ledger.flush()
+    let line = try #require(try await ledger.report(UsageReportQuery(by: .model)).first)
+    #expect(line.requests == 2 && line.inputTokens == 1_000_007)
+    await ledger.close()
+    let peer = try ForeignConnection(path)
+    #expect(
+      try peer.text(
+        "SELECT group_concat(uid || ifnull(route, '-') || ifnull(decision, '-'), ' ') FROM (SELECT * FROM usage ORDER BY seq)"
+      )
+        == "old-- newgroq=200only")
   }
 
   @Test("the same uid again changes nothing")

@@ -21,6 +21,7 @@ extension UsageRow {
     (row.cacheReadTokens, row.cacheWrite5mTokens, row.cacheWrite1hTokens) = (1, 1 << 39, 128)
     (row.webSearches, row.serviceTier, row.speed, row.inferenceGeo) = (2, "standard", "fast", "us")
     (row.unknown, row.costMicrodollars, row.rateCard) = (.cutShort, 1_000_000, "builtin")
+    (row.route, row.decision) = ("groq=429, anthropic=200", "cheapest")
     return row
   }
 }
