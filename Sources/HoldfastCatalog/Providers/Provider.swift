@@ -42,6 +42,8 @@ public struct Provider: Sendable {
   public var kind: ProviderKind
   /// Where it is: what an SDK of its kind takes as its base URL.
   public var baseURL: BaseURL
+  /// Whether the configuration says where its key is, so that without one it cannot be used.
+  public var expectsKey = false
   /// Sent when the client sent none.
   public var credential: Credential?
   /// Whether it is asked for its models and routed to, unless somebody decides otherwise by hand.

@@ -84,6 +84,7 @@ struct ConfigFile {
     var baseURL: BaseURL?
     var key: String?
     var isEnabled = true
+    var expectsKey = false
     for (field, value) in try Self.entries(node, "providers.\(name)") {
       switch field.name {
       case "kind":
@@ -102,6 +103,7 @@ struct ConfigFile {
       case "api_key_env":
         let variable = try Self.string(value, "providers.\(name).api_key_env")
         key = environment[variable].flatMap { $0.isEmpty ? nil : $0 }
+        expectsKey = true
       case "enabled":
         guard let isOn = value.bool else {
           throw Self.problem(value, "providers.\(name).enabled is neither true nor false")
@@ -126,6 +128,7 @@ struct ConfigFile {
     let credential = key.map { kind == .anthropic ? Provider.Credential.apiKey($0) : .bearer($0) }
     var provider = Provider(name: name, kind: kind, baseURL: baseURL, credential: credential)
     provider.isEnabled = isEnabled
+    provider.expectsKey = expectsKey
     providers.append(provider)
   }
 

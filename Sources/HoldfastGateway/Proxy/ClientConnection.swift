@@ -298,6 +298,11 @@ final class ClientConnection: ChannelDuplexHandler {
         client: self, loop: loop, head: head, plan: plan, allocator: loop.allocator)
       phase = .relaying(exchange)
       exchange.begin()
+    case .choose(let open):
+      let exchange = ProxyExchange(
+        client: self, loop: loop, head: head, plan: open.fallback, allocator: loop.allocator)
+      phase = .relaying(exchange)
+      exchange.begin(choosing: open)
     case .local:
       phase = .local(isAnswered: false)
       deadline = .distantFuture

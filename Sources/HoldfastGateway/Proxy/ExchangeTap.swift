@@ -32,6 +32,8 @@ struct ExchangeEnd: Sendable {
   var firstByte: Duration?
   var requestBytes: Int
   var responseBytes: Int
+  /// Where it went and why, when that was chosen.
+  var route: RouteTrace?
 }
 
 /// Sees a copy of what passes through one exchange, after it has been passed on; only the last piece of a response

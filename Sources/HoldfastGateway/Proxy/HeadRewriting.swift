@@ -8,14 +8,13 @@ import NIOCore
 /// Transfer-Encoding and Upgrade. Host, and what tells the body's length, are written anew.
 enum HeadRewriting {
   /// The request head for the upstream.
-  static func upstreamHead(_ head: RequestHead, plan: RelayPlan, allocator: ByteBufferAllocator) -> ByteBuffer
-  {
+  static func upstreamHead(_ head: RequestHead, hop: RelayHop, allocator: ByteBufferAllocator) -> ByteBuffer {
     let fields = head.fields
     var out = allocator.buffer(capacity: fields.bytes.readableBytes + 256)
     fields.copy(head.method, into: &out)
     out.writeStaticString(" ")
-    out.writeString(plan.targetPrefix)
-    fields.copy(plan.targetTail, into: &out)
+    out.writeString(hop.targetPrefix)
+    fields.copy(hop.targetTail, into: &out)
     out.writeStaticString(" HTTP/1.1\r\n")
 
     let named = namedByConnection(fields)
@@ -26,22 +25,22 @@ enum HeadRewriting {
       case .host:
         fields.copy(field.lineStart..<field.nameEnd, into: &out)
         out.writeStaticString(": ")
-        out.writeString(plan.upstream.authority)
+        out.writeString(hop.upstream.authority)
         out.writeStaticString("\r\n")
         hasHost = true
       case .contentLength:
         if case .length = head.framing, !hasLength { fields.copyLine(field, into: &out) }
         hasLength = true
       case .endToEnd:
-        if isNamed(field, in: named, fields) || isNamed(field, in: plan.dropped, fields) { continue }
+        if isNamed(field, in: named, fields) || isNamed(field, in: hop.dropped, fields) { continue }
         fields.copyLine(field, into: &out)
       case .transferEncoding, .connection, .hopByHop, .gateway:
         continue
       }
     }
-    if !hasHost { out.writeString("Host: \(plan.upstream.authority)\r\n") }
+    if !hasHost { out.writeString("Host: \(hop.upstream.authority)\r\n") }
     if head.framing == .chunked { out.writeStaticString("Transfer-Encoding: chunked\r\n") }
-    if let added = plan.added { out.writeString("\(added.name): \(added.value)\r\n") }
+    if let added = hop.added { out.writeString("\(added.name): \(added.value)\r\n") }
     out.writeStaticString("\r\n")
     return out
   }
@@ -51,8 +50,10 @@ enum HeadRewriting {
   /// - Parameters:
   ///   - chunked: the body goes out in chunks.
   ///   - closing: this is the connection's last response.
+  ///   - route: how the upstream was chosen, where it was.
   static func clientHead(
-    _ head: ResponseHead, chunked: Bool, closing: Bool, allocator: ByteBufferAllocator
+    _ head: ResponseHead, chunked: Bool, closing: Bool, route: RouteTrace? = nil,
+    allocator: ByteBufferAllocator
   ) -> ByteBuffer {
     let fields = head.fields
     var out = allocator.buffer(capacity: fields.bytes.readableBytes + 256)
@@ -83,6 +84,7 @@ enum HeadRewriting {
     }
     if chunked { out.writeStaticString("Transfer-Encoding: chunked\r\n") }
     if closing { out.writeStaticString("Connection: close\r\n") }
+    if let route { out.writeString("\(RouteTrace.fieldName): \(route)\r\n") }
     out.writeStaticString("\r\n")
     return out
   }

@@ -28,8 +28,8 @@ enum ClientShape: Sendable {
   case openAI
 }
 
-/// Where one request goes, and what is changed on the way.
-struct RelayPlan {
+/// One place a request may be sent to, and what is changed on the way there.
+struct RelayHop {
   var upstream: Upstream
   /// Put before ``targetTail``; no trailing slash.
   var targetPrefix: String
@@ -39,7 +39,20 @@ struct RelayPlan {
   var dropped: [FieldName] = []
   /// A field that is added: the environment's key, when the client sent none.
   var added: (name: String, value: String)?
+  /// What the provider lists the model as, where this place was chosen for it.
+  var model: String?
+}
+
+/// Where one request goes.
+struct RelayPlan {
+  /// Where it is sent first.
+  var hop: RelayHop
+  /// Where it is sent next, one after the other, for as long as it fails before the first byte of an answer and
+  /// cannot have been worked on (see ``TryResult/maySendElsewhere``).
+  var alternatives: [RelayHop] = []
   var shape: ClientShape
+  /// What is told of the choice, in the response and in the usage row; nil when there was nothing to choose.
+  var decision: RouteDecision?
   /// Sees the exchange's copy; nil when nothing is recorded of it.
   var tap: (any ExchangeTap)?
 }
@@ -47,6 +60,8 @@ struct RelayPlan {
 /// What is done with a request.
 enum Disposition {
   case relay(RelayPlan)
+  /// Relayed to where the model in its body is to be had.
+  case choose(OpenRoute)
   /// The API and the pages answer it.
   case local
   /// Answered here, and the connection closed.

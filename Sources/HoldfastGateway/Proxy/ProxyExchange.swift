@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastEngine
+import HoldfastUsage
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -14,7 +15,7 @@ import NIOSSL
 final class ProxyExchange {
   private let loop: ProxyLoop
   private let head: RequestHead
-  private let plan: RelayPlan
+  private var plan: RelayPlan
   private let startedAt = UnixTime.now()
   private let start = NIODeadline.now()
   /// Nil once the exchange is over.
@@ -32,6 +33,15 @@ final class ProxyExchange {
   /// Whether the whole request has been read from the client.
   private(set) var isRequestRead = false
   private var hasRepeated = false
+  /// Until the upstream is chosen: by what, and what is known of the body so far.
+  private var choice: (open: OpenRoute, body: RequestPeek)?
+  /// The body as far as it has been read, for as long as it may be sent anywhere else.
+  private var held: HeldBody?
+  private var tries: [RouteTrace.Try] = []
+  /// Whether any of the request was handed to the present upstream.
+  private var hasSent = false
+  /// Whether what came of the present upstream is among the tries.
+  private var isTraced = false
   private var status: Int?
   private var sendsChunks = false
   private var endsWithConnection = false
@@ -56,16 +66,30 @@ final class ProxyExchange {
   /// Finds the upstream's connection. The request's bytes follow with the next ``flushRequest()``.
   func begin() {
     toUpstream.append(
-      HeadRewriting.upstreamHead(head, plan: plan, allocator: loop.allocator))
-    if let resting = loop.pool.take(plan.upstream) {
+      HeadRewriting.upstreamHead(head, hop: plan.hop, allocator: loop.allocator))
+    if let resting = loop.pool.take(plan.hop.upstream) {
       attach(resting)
     } else {
       connect()
     }
   }
 
+  /// Reads of the body until the upstream can be chosen, then begins.
+  func begin(choosing open: OpenRoute) {
+    choice = (open, RequestPeek(maximumBytes: loop.settings.heldRequestBytes))
+    held = HeldBody()
+    touch()
+    if head.fields.contains(.expect), head.isHTTP11, head.framing != .none, let client {
+      // RFC 9110 §10.1.1: such a client sends no body before it is told to, and no upstream can tell it yet.
+      client.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
+      client.flush()
+    }
+  }
+
   /// Whether more of the request's body can be taken just now.
   var takesRequestBody: Bool {
+    // Bounded: what outgrows the bound is no longer waited with.
+    if choice != nil { return true }
     if let upstream { return upstream.isWritable }
     return toUpstream.byteCount < loop.settings.pendingRequestBytes
   }
@@ -75,12 +99,20 @@ final class ProxyExchange {
 
   func requestPayload(_ bytes: ByteBuffer) {
     requestBytes += bytes.readableBytes
-    toUpstream.append(payload: bytes, chunked: head.framing == .chunked)
     if plan.tap != nil { requestCopies.append(bytes) }
+    let fits = held == nil || hold(bytes)
+    if let open = choice?.open {
+      choice?.body.consume(bytes.readableBytesUInt8Span)
+      if !fits || (choice?.body.model != nil && !open.needsWholeBody) { choose() }
+    } else {
+      toUpstream.append(payload: bytes, chunked: head.framing == .chunked)
+    }
+    if !fits { letGo() }
   }
 
   func requestEnded() {
     isRequestRead = true
+    if choice != nil { return choose() }
     toUpstream.appendEnd(chunked: head.framing == .chunked)
     flushRequest()
   }
@@ -91,6 +123,7 @@ final class ProxyExchange {
       // Before the flush: the answer may come within it.
       requestIsSent = isRequestRead
       if !toUpstream.isEmpty {
+        hasSent = true
         for bytes in toUpstream.take() { upstream.write(bytes) }
         upstream.flush()
         touch()
@@ -114,7 +147,8 @@ final class ProxyExchange {
 
   private func connect() {
     touch()
-    loop.pool.connect(plan.upstream).assumeIsolated().whenComplete { result in
+    let upstream = plan.hop.upstream
+    loop.pool.connect(upstream).assumeIsolated().whenComplete { result in
       switch result {
       case .success(let connection):
         guard self.client != nil else {
@@ -126,10 +160,101 @@ final class ProxyExchange {
         self.flushRequest()
         self.client?.resumeReads()
       case .failure(let error):
-        self.fail(UpstreamFaults.connecting(to: self.plan.upstream, error))
+        if self.sendElsewhere(after: .unreachable) { return }
+        self.trace(.unreachable)
+        self.fail(UpstreamFaults.connecting(to: upstream, error))
       }
     }
   }
+
+  // MARK: The choice
+
+  /// Takes the plan for what is known of the body, and begins with it.
+  private func choose() {
+    guard let choice else { return }
+    self.choice = nil
+    var plan = choice.open.plan(choice.body)
+    (plan.shape, plan.tap) = (self.plan.shape, self.plan.tap)
+    if head.fields.contains(.expect) {
+      // Answered here.
+      plan.hop.dropped.append(.expect)
+      for index in plan.alternatives.indices { plan.alternatives[index].dropped.append(.expect) }
+    }
+    self.plan = plan
+    send()
+  }
+
+  /// Begins with the plan's present place: sends all that was read of the request so far.
+  private func send() {
+    toUpstream = MessageWriter(allocator: loop.allocator)
+    (hasSent, requestIsSent, isTraced) = (false, false, false)
+    toUpstream.append(HeadRewriting.upstreamHead(head, hop: plan.hop, allocator: loop.allocator))
+    for piece in held?.pieces ?? [] {
+      toUpstream.append(payload: piece, chunked: head.framing == .chunked)
+    }
+    if isRequestRead { toUpstream.appendEnd(chunked: head.framing == .chunked) }
+    if plan.alternatives.isEmpty { letGo() }
+    if let resting = loop.pool.take(plan.hop.upstream) {
+      attach(resting)
+      flushRequest()
+    } else {
+      connect()
+    }
+  }
+
+  /// Sends the request to the next place of the plan, where there is one and nothing can be done twice.
+  ///
+  /// - Returns: whether it did; otherwise what came of the present place is the client's.
+  private func sendElsewhere(after result: TryResult) -> Bool {
+    guard result.maySendElsewhere, status == nil, client != nil, held != nil,
+      let next = plan.alternatives.first
+    else { return false }
+    trace(result)
+    upstream?.cancel()
+    upstream = nil
+    plan.alternatives.removeFirst()
+    plan.hop = next
+    send()
+    client?.resumeReads()
+    return true
+  }
+
+  /// Keeps a piece of the body.
+  ///
+  /// - Returns: false when this was more than may be kept.
+  private func hold(_ bytes: ByteBuffer) -> Bool {
+    held?.append(bytes, allocator: loop.allocator)
+    loop.heldBytes += bytes.readableBytes
+    return (held?.byteCount ?? 0) <= loop.settings.heldRequestBytes
+      && loop.heldBytes <= loop.settings.heldBytesPerLoop
+  }
+
+  /// The request will not be sent anywhere else.
+  private func letGo() {
+    guard let held, choice == nil || client == nil else { return }
+    loop.heldBytes -= held.byteCount
+    self.held = nil
+    plan.alternatives = []
+  }
+
+  /// Notes what came of the present place.
+  private func trace(_ result: TryResult) {
+    guard let decision = plan.decision else { return }
+    list(result.word)
+    tell(decision, result)
+  }
+
+  private func list(_ word: String) {
+    tries.append(RouteTrace.Try(provider: plan.hop.upstream.name, result: word))
+    isTraced = true
+  }
+
+  private func tell(_ decision: RouteDecision, _ result: TryResult) {
+    guard let model = plan.hop.model else { return }
+    decision.watch?.tried(plan.hop.upstream.name, model: model, result)
+  }
+
+  private var route: RouteTrace? { plan.decision.map { RouteTrace(tries: tries, reason: $0.reason) } }
 
   // MARK: The response
 
@@ -144,6 +269,17 @@ final class ProxyExchange {
 
   func upstreamHead(_ response: ResponseHead) {
     guard let client else { return }
+    if plan.decision != nil {
+      let result = TryResult(response)
+      if sendElsewhere(after: result) { return }
+      if case .failed = result {
+        trace(result)
+      } else {
+        // Whether it is a success is known at its end.
+        list(result.word)
+      }
+      letGo()
+    }
     status = response.status
     let hasLength =
       response.framing == .none || { if case .length = response.framing { true } else { false } }()
@@ -151,7 +287,8 @@ final class ProxyExchange {
     endsWithConnection = !hasLength && !head.isHTTP11
     let closing = client.decideClosing(head.keepsAlive && !endsWithConnection)
     toClient.append(
-      HeadRewriting.clientHead(response, chunked: sendsChunks, closing: closing, allocator: loop.allocator))
+      HeadRewriting.clientHead(
+        response, chunked: sendsChunks, closing: closing, route: route, allocator: loop.allocator))
     untoldHead = response
   }
 
@@ -171,6 +308,7 @@ final class ProxyExchange {
     upstream = nil
     guard let client else { return }
     toClient.appendEnd(chunked: sendsChunks)
+    if let decision = plan.decision, let status, status < 400 { tell(decision, .answered(status: status)) }
     // Recorded first: what a client has in whole is safe from a kill at that very moment.
     finish(.complete)
     for bytes in toClient.take() { client.write(bytes) }
@@ -188,11 +326,14 @@ final class ProxyExchange {
       // A resting connection that closed under a request without effects: asked once more on a new one.
       hasRepeated = true
       toUpstream.append(
-        HeadRewriting.upstreamHead(head, plan: plan, allocator: loop.allocator))
+        HeadRewriting.upstreamHead(head, hop: plan.hop, allocator: loop.allocator))
       connect()
       return
     }
-    fail(UpstreamFaults.closed(plan.upstream, error))
+    let result: TryResult = hasSent ? .broken : .unreachable
+    if sendElsewhere(after: result) { return }
+    trace(result)
+    fail(UpstreamFaults.closed(plan.hop.upstream, error))
   }
 
   /// The upstream's bytes are no response.
@@ -200,7 +341,8 @@ final class ProxyExchange {
     upstream = nil
     guard client != nil else { return }
     guard status == nil else { return breakOff(.upstreamDied) }
-    fail(UpstreamFaults.malformed(plan.upstream, fault))
+    trace(.broken)
+    fail(UpstreamFaults.malformed(plan.hop.upstream, fault))
   }
 
   /// The upstream takes bytes again.
@@ -253,8 +395,11 @@ final class ProxyExchange {
     guard client != nil else { return }
     upstream?.cancel()
     upstream = nil
-    if status == nil {
-      fail(UpstreamFaults.silent(plan.upstream, loop.settings.idleTimeout))
+    if choice != nil {
+      fail(ProxyFault(.badRequest, "Holdfast got only part of a request's body in time."))
+    } else if status == nil {
+      trace(.broken)
+      fail(UpstreamFaults.silent(plan.hop.upstream, loop.settings.idleTimeout))
     } else {
       breakOff(.stalled)
     }
@@ -278,7 +423,9 @@ final class ProxyExchange {
     finish(outcome ?? .failed(fault.code))
     let closing = client.decideClosing(head.keepsAlive && isRequestRead)
     client.write(
-      fault.response(shape: plan.shape, closing: closing, toHEAD: head.isHEAD, allocator: loop.allocator))
+      fault.response(
+        shape: plan.shape, closing: closing, toHEAD: head.isHEAD, route: tries.isEmpty ? nil : route,
+        allocator: loop.allocator))
     client.flush()
     client.exchangeEnded()
   }
@@ -287,24 +434,43 @@ final class ProxyExchange {
   private func breakOff(_ outcome: ExchangeOutcome) {
     guard let client else { return }
     flushResponse()
+    if let decision = plan.decision, outcome == .upstreamDied || outcome == .stalled {
+      tell(decision, .broken)
+    }
     finish(outcome)
     client.abort(resetting: endsWithConnection)
   }
 
   private func finish(_ outcome: ExchangeOutcome) {
     client = nil
+    letGo()
     showRequest()
     showResponse()
+    // It was given up before anything was known of the present place.
+    if plan.decision != nil, !isTraced { list("cancelled") }
     let end = NIODeadline.now()
     plan.tap?.ended(
       ExchangeEnd(
         outcome: outcome, status: status, startedAt: startedAt, duration: (end - start).duration,
         firstByte: firstByteAt.map { ($0 - start).duration },
-        requestBytes: requestBytes, responseBytes: responseBytes))
+        requestBytes: requestBytes, responseBytes: responseBytes, route: route))
   }
 
   private func touch() {
     client?.deadline = loop.eventLoop.now + loop.settings.idleTimeout
+  }
+}
+
+extension TryResult {
+  /// What a response's head says.
+  fileprivate init(_ response: ResponseHead) {
+    if response.status < 400 {
+      self = .answered(status: response.status)
+    } else {
+      // The form with a date is not worth a clock here: such a provider cools down by the usual steps.
+      let seconds = response.fields.first(.retryAfter).flatMap { Int($0) }
+      self = .failed(status: response.status, retryAfter: seconds.flatMap { $0 >= 0 ? $0 : nil })
+    }
   }
 }
 

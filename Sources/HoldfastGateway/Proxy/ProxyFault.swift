@@ -12,6 +12,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     case upstreamConnectTimeout = "upstream_connect_timeout"
     case upstreamTimeout = "upstream_timeout"
     case badRequest = "bad_request"
+    case unknownProvider = "unknown_provider"
     case forbidden
     case unauthorized
     case notFound = "not_found"
@@ -23,7 +24,7 @@ struct ProxyFault: Error, Equatable, Sendable {
       switch self {
       case .upstreamUnreachable, .upstreamClosed, .upstreamMalformed: 502
       case .upstreamConnectTimeout, .upstreamTimeout: 504
-      case .badRequest: 400
+      case .badRequest, .unknownProvider: 400
       case .unauthorized: 401
       case .forbidden: 403
       case .notFound: 404
@@ -60,14 +61,18 @@ struct ProxyFault: Error, Equatable, Sendable {
   var status: Int { statusOverride ?? code.status }
 
   /// The whole response.
-  func response(shape: ClientShape, closing: Bool, toHEAD: Bool, allocator: ByteBufferAllocator) -> ByteBuffer
-  {
+  ///
+  /// - Parameter route: how the upstream was chosen that failed, where it was.
+  func response(
+    shape: ClientShape, closing: Bool, toHEAD: Bool, route: RouteTrace? = nil, allocator: ByteBufferAllocator
+  ) -> ByteBuffer {
     let body = body(shape: shape)
     var out = allocator.buffer(capacity: 256 + body.utf8.count)
     out.writeString("HTTP/1.1 \(status) \(Self.reason(status))\r\n")
     out.writeString("Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n")
     out.writeString("X-Holdfast-Error: \(code.rawValue)\r\nCache-Control: no-store\r\n")
     if code == .unauthorized { out.writeStaticString("WWW-Authenticate: Basic realm=\"holdfast\"\r\n") }
+    if let route { out.writeString("\(RouteTrace.fieldName): \(route)\r\n") }
     if closing { out.writeStaticString("Connection: close\r\n") }
     out.writeStaticString("\r\n")
     if !toHEAD { out.writeString(body) }

@@ -9,6 +9,8 @@ final class ProxyLoop {
   let settings: ProxySettings
   let allocator = ByteBufferAllocator()
   let pool: UpstreamPool
+  /// Bytes of requests' bodies that are held just now (see ``HeldBody``).
+  var heldBytes = 0
   private var connections: [ObjectIdentifier: ClientConnection] = [:]
   private var sweeping: RepeatedTask?
 

@@ -25,6 +25,11 @@ struct ProxySettings: Sendable {
   var pooledPerUpstream = 256
   /// Bytes of a request held while its upstream is being reached.
   var pendingRequestBytes = 256 * 1024
+  /// Bytes of a request's body held until its model is known, and then for as long as it may be sent elsewhere.
+  /// A larger body is still relayed, but not chosen for nor repeated once it has outgrown this.
+  var heldRequestBytes = 8 * 1024 * 1024
+  /// The same for all requests of an event loop together.
+  var heldBytesPerLoop = 256 * 1024 * 1024
   /// Bytes a client may send ahead of its turn.
   var pipelinedBytes = 64 * 1024
   /// The rest of a request that was answered early is read and dropped up to here, then the connection is closed.

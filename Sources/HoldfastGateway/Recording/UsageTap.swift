@@ -68,7 +68,7 @@ final class UsageTap: ExchangeTap {
   }
 
   func ended(_ end: ExchangeEnd) {
-    var row = UsageRow(provider: provider, model: peek.model ?? "unknown")
+    var row = UsageRow(provider: end.route?.provider ?? provider, model: peek.model ?? "unknown")
     row.time = UTCInstant(milliseconds: end.startedAt.milliseconds)
     row.endpoint = kind
     row.status = end.status
@@ -82,6 +82,8 @@ final class UsageTap: ExchangeTap {
     row.requestID = response.flatMap { $0.fields.first(.requestID) ?? $0.fields.first(.xRequestID) }
     row.take(usage())
     if row.serviceTier == nil { row.serviceTier = peek.serviceTier }
+    row.route = end.route?.path
+    row.decision = end.route?.reason
     self.row = row
     sink.record(row, of: end)
   }

@@ -3,10 +3,13 @@
 import HoldfastCatalog
 import HoldfastUsage
 
-/// The gateway's answer to "what is done with this request": gate, then routes, then credentials.
+/// The gateway's answer to "what is done with this request": gate, then routes, then credentials, then the choice of a
+/// provider where the client left it open.
 struct GatewayDirector: ProxyDirector {
   let gate: RequestGate
   let routes: RouteTable
+  /// nil when requests without a provider always go to the default one.
+  var router: ModelRouter?
   /// Makes what records an exchange; nil for requests that make no usage row.
   let makeTap: @Sendable (RequestHead, RouteTable.Route) -> (any ExchangeTap)?
 
@@ -18,25 +21,66 @@ struct GatewayDirector: ProxyDirector {
     case .passWithToken(let fields): ownCredentials = fields.map { FieldName($0) }
     case .refuse(let fault): return .refuse(fault, looksAnthropic ? .anthropic : .openAI)
     }
-    guard
-      let route = routes.route(
-        method: head.methodText, target: head.targetText, looksAnthropic: looksAnthropic)
+    let target = head.targetText
+    guard var route = routes.route(method: head.methodText, target: target, looksAnthropic: looksAnthropic)
     else { return .local }
 
-    let provider = route.target.provider
-    var dropped = ownCredentials
-    var added: (name: String, value: String)?
-    if let credential = provider.credential, !sendsCredentials(head, except: ownCredentials) {
-      added = (credential.field, credential.value)
-      dropped += Self.credentialFields
+    var isPinned = false
+    // A provider in the path is the client's last word.
+    if !route.isNamed, head.fields.hasGatewayFields, let name = head.fields.first(.holdfastProvider) {
+      guard let pinned = routes.route(route, to: name) else { return .refuse(unknown(name), route.shape) }
+      route = pinned
+      isPinned = true
     }
-    return .relay(
-      RelayPlan(
-        upstream: route.target.upstream,
-        targetPrefix: provider.baseURL.path,
-        targetTail: head.target.lowerBound + route.dropped..<head.target.upperBound,
-        dropped: dropped, added: added, shape: route.shape,
-        tap: makeTap(head, route)))
+    let sendsKey = sendsCredentials(head, except: ownCredentials)
+    let isOpen = !route.isNamed && !isPinned && !sendsKey
+    if isOpen, let router, route.listsModels, lists(head, target, route, router) { return .local }
+
+    var plan = RelayPlan(
+      hop: hop(route, head, dropping: ownCredentials, sendsKey: sendsKey), shape: route.shape,
+      tap: makeTap(head, route))
+    if isPinned { plan.decision = RouteDecision(reason: RouteChoice.Reason.pin.rawValue) }
+    guard isOpen, let router, let api = route.api,
+      ContentDecoder.Coding(head.fields.first(.contentEncoding)) == .identity,
+      let open = router.open(
+        api, fallback: plan,
+        hop: { [self, route, ownCredentials] name in
+          routes.route(route, to: name).map { hop($0, head, dropping: ownCredentials, sendsKey: false) }
+        })
+    else { return .relay(plan) }
+    return .choose(open)
+  }
+
+  /// The route's place for this request, with the provider's own key where the client sent none.
+  private func hop(
+    _ route: RouteTable.Route, _ head: RequestHead, dropping own: [FieldName], sendsKey: Bool
+  ) -> RelayHop {
+    let provider = route.target.provider
+    var hop = RelayHop(
+      upstream: route.target.upstream, targetPrefix: provider.baseURL.path,
+      targetTail: head.target.lowerBound + route.dropped..<head.target.upperBound, dropped: own)
+    if let credential = provider.credential, !sendsKey {
+      hop.added = (credential.field, credential.value)
+      hop.dropped += Self.credentialFields
+    }
+    return hop
+  }
+
+  /// Whether the list of models, or this model's entry, is the catalogue's to give.
+  private func lists(
+    _ head: RequestHead, _ target: String, _ route: RouteTable.Route, _ router: ModelRouter
+  ) -> Bool {
+    guard head.methodText == "GET", !router.isEmpty else { return false }
+    guard let id = ModelPath.id(ofPath: target.prefix { $0 != "?" }) else { return true }
+    return router.item(id, for: route.shape) != nil
+  }
+
+  private func unknown(_ name: String) -> ProxyFault {
+    // A client's text goes back into its own answer: cut short, and quoted there.
+    let known = routes.providers.map(\.name).sorted().joined(separator: ", ")
+    return ProxyFault(
+      .unknownProvider,
+      "x-holdfast-provider names “\(name.prefix(64))”, which is no provider here; known are \(known).")
   }
 
   private static let credentialFields: [FieldName] = [.authorization, .apiKey, .azureKey, .googleKey]

@@ -29,6 +29,12 @@ struct RouteTable: Sendable {
     var dropped: Int
     var kind: WireKind
     var shape: ClientShape
+    /// Whether the path itself names the provider.
+    var isNamed = false
+    /// The API asked, where another provider of the same API could answer as well.
+    var api: RouteChoice.API?
+    /// Whether it asks for the list of models, or for one entry of it.
+    var listsModels = false
   }
 
   private let targets: [String: Target]
@@ -87,9 +93,11 @@ struct RouteTable: Sendable {
       guard rest.hasPrefix("/") else { return nil }
       let isAnthropic = isAnthropicPath(rest) ?? looksAnthropic
       let target = isAnthropic ? anthropic : openAI
+      let isList = rest == "/models" || rest.hasPrefix("/models/")
       return Route(
         target: target, dropped: hasOwnVersion(target.provider) ? 3 : 0, kind: kind,
-        shape: isAnthropic ? .anthropic : .openAI)
+        shape: isAnthropic ? .anthropic : .openAI, api: method == "POST" ? Self.api(rest) : nil,
+        listsModels: isList)
     }
     guard let target = targets[String(first)] else { return nil }
     var dropped = 1 + first.utf8.count
@@ -97,7 +105,31 @@ struct RouteTable: Sendable {
     if hasOwnVersion(target.provider), rest == "/v1" || rest.hasPrefix("/v1/") { dropped += 3 }
     let speaksAnthropic =
       kind == .anthropicMessages || kind == .anthropicCountTokens || target.provider.kind == .anthropic
-    return Route(target: target, dropped: dropped, kind: kind, shape: speaksAnthropic ? .anthropic : .openAI)
+    return Route(
+      target: target, dropped: dropped, kind: kind, shape: speaksAnthropic ? .anthropic : .openAI,
+      isNamed: true)
+  }
+
+  /// The same request to the provider called `name` instead; nil when there is none.
+  ///
+  /// - Parameter route: that of a path without a provider's name.
+  func route(_ route: Route, to name: String) -> Route? {
+    guard let target = targets[name] else { return nil }
+    var route = route
+    route.target = target
+    route.dropped = hasOwnVersion(target.provider) ? 3 : 0
+    return route
+  }
+
+  /// Requests that are whole in themselves: what they ask for is done by whoever has their model.
+  private static func api(_ rest: Substring) -> RouteChoice.API? {
+    switch rest {
+    case "/messages", "/messages/count_tokens": .messages
+    case "/chat/completions": .chatCompletions
+    case "/responses": .responses
+    case "/embeddings": .embeddings
+    default: nil
+    }
   }
 
   /// True or false for paths only one of the APIs has; nil for those that both have.

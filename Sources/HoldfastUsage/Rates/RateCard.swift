@@ -60,6 +60,9 @@ public struct RateCard: Sendable, Hashable {
   public var peak: PeakHours?
   /// Micro-dollars for a thousand web searches.
   public var webSearchPerThousand: Int64?
+  /// What the version of a card begins with that a configuration has put there.
+  public static let configuredPrefix = "config:"
+
   /// Where the card is from and of when; a row keeps it beside its cost.
   public var version: String
 

@@ -177,6 +177,6 @@ public struct ConfiguredPrice: Sendable, Hashable, Codable {
   /// The version says what the prices are, so that a row costed with others is told apart.
   private func version(_ rates: RateCard.Rates, _ search: Int64?) -> String {
     let amounts = [rates.input, rates.cacheRead, rates.cacheWrite5m, rates.cacheWrite1h, rates.output]
-    return "config:" + (amounts + [search ?? 0]).map(String.init).joined(separator: "/")
+    return RateCard.configuredPrefix + (amounts + [search ?? 0]).map(String.init).joined(separator: "/")
   }
 }

@@ -11,6 +11,8 @@ public struct RequestPeek: Sendable {
     var includeUsage: Bool?
     var serviceTier: String?
     var userID: String?
+    var background: Bool?
+    var continuesStored = false
 
     mutating func value(_ field: UInt8, _ kind: JSONScalarKind, _ text: [UInt8]) {
       switch (field, kind) {
@@ -19,6 +21,8 @@ public struct RequestPeek: Sendable {
       case (2, .boolean(let value)): includeUsage = value
       case (3, .string): serviceTier = WireText.kept(text, maximumBytes: 256)
       case (4, .string): userID = WireText.kept(text, maximumBytes: 512)
+      case (5, .boolean(let value)): background = value
+      case (6, .string), (6, .composite): continuesStored = true
       default: break
       }
     }
@@ -26,7 +30,7 @@ public struct RequestPeek: Sendable {
 
   private static let paths = JSONFieldPaths([
     ("model", 0), ("stream", 1), ("stream_options.include_usage", 2), ("service_tier", 3),
-    ("metadata.user_id", 4),
+    ("metadata.user_id", 4), ("background", 5), ("previous_response_id", 6), ("conversation", 6),
   ])
 
   private var scanner = JSONFieldScanner(paths)
@@ -57,6 +61,11 @@ public struct RequestPeek: Sendable {
   public var includeUsage: Bool? { found.includeUsage }
   /// The service tier asked for; the one that served is in the answer.
   public var serviceTier: String? { found.serviceTier }
+
+  /// Whether the answer is to be worked out after the request has ended (OpenAI's Responses).
+  public var background: Bool? { found.background }
+  /// Whether it goes on with what the provider has stored: a response or a conversation (OpenAI's Responses).
+  public var continuesStored: Bool { found.continuesStored }
 
   /// The session Claude Code writes into `metadata.user_id`, if any: `user_…_account_…_session_<id>`, or in newer
   /// versions a JSON object with a `session_id`.

@@ -10,28 +10,33 @@ final class ScriptedConnector: UpstreamConnector, @unchecked Sendable {
   // One embedded event loop and one thread per test: nothing here is shared.
   let loop: EmbeddedEventLoop
   var channels: [EmbeddedChannel] = []
+  /// The upstream of each channel.
+  var names: [String] = []
+  /// Upstreams that cannot be reached.
+  var unreachable: [String: any Error] = [:]
   /// Connects that wait for ``release()``.
   var isHeld = false
   var failure: (any Error)?
-  private var held: [EventLoopPromise<any Channel>] = []
+  private var held: [(upstream: String, channel: EventLoopPromise<any Channel>)] = []
 
   init(loop: EmbeddedEventLoop) { self.loop = loop }
 
   func connect(to upstream: Upstream, on eventLoop: any EventLoop) -> EventLoopFuture<any Channel> {
-    if let failure { return eventLoop.makeFailedFuture(failure) }
+    if let failure = failure ?? unreachable[upstream.name] { return eventLoop.makeFailedFuture(failure) }
     let promise = eventLoop.makePromise(of: (any Channel).self)
-    held.append(promise)
+    held.append((upstream.name, promise))
     if !isHeld { release() }
     return promise.futureResult
   }
 
   /// Lets the held connects succeed.
   func release() {
-    for promise in held {
+    for (name, promise) in held {
       let channel = EmbeddedChannel(loop: loop)
       do {
         channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         channels.append(channel)
+        names.append(name)
         promise.succeed(channel)
       } catch {
         promise.fail(error)
@@ -60,14 +65,18 @@ final class FixedDirector: ProxyDirector, @unchecked Sendable {
   var taps: [RecordingTap] = []
   var shape = ClientShape.openAI
   var refusal: ProxyFault?
+  /// Makes a request one whose upstream is to be chosen.
+  var choosing: ((RelayPlan) -> OpenRoute)?
 
   func disposition(of head: RequestHead) -> Disposition {
     if let refusal { return .refuse(refusal, shape) }
     if head.targetText.hasPrefix("/local") { return .local }
     let tap = RecordingTap()
     taps.append(tap)
-    return .relay(
-      RelayPlan(upstream: upstream, targetPrefix: "", targetTail: head.target, shape: shape, tap: tap))
+    let plan = RelayPlan(
+      hop: RelayHop(upstream: upstream, targetPrefix: "", targetTail: head.target), shape: shape, tap: tap)
+    if let choosing { return .choose(choosing(plan)) }
+    return .relay(plan)
   }
 }
 
@@ -100,6 +109,12 @@ final class RelayBench {
   func clientSends(_ bytes: [UInt8]) throws {
     try client.writeInbound(ByteBuffer(bytes: bytes))
     loop.run()
+  }
+
+  /// The place of the last connection made to the upstream called `name`.
+  func connection(to name: String) throws -> Int {
+    guard let index = connector.names.lastIndex(of: name) else { throw ChannelError.unknownLocalAddress }
+    return index
   }
 
   func upstreamSends(_ text: String, on index: Int = 0) throws {

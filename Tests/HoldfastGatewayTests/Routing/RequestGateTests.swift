@@ -135,7 +135,7 @@ func requestHead(_ text: String) throws -> RequestHead {
   private func sent(_ fields: String, key: String? = "sk-env", token: String? = nil) throws -> String {
     let head = try requestHead("POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n\(fields)")
     let plan = try plan(fields, key: key, token: token)
-    let bytes = HeadRewriting.upstreamHead(head, plan: plan, allocator: ByteBufferAllocator())
+    let bytes = HeadRewriting.upstreamHead(head, hop: plan.hop, allocator: ByteBufferAllocator())
     return String(String(buffer: bytes).split(separator: "\r\n").dropFirst(2).joined(separator: "\n"))
   }
 

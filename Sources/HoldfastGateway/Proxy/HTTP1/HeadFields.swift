@@ -41,6 +41,9 @@ struct HeadFields: Sendable {
     fields.reserveCapacity(24)
   }
 
+  /// Whether any field is addressed to this gateway.
+  var hasGatewayFields: Bool { fields.contains { $0.role == .gateway } }
+
   /// The value of the first field called `name`, or nil.
   func first(_ name: FieldName) -> String? {
     let span = bytes.readableBytesUInt8Span
@@ -127,6 +130,8 @@ struct FieldName: Sendable, ExpressibleByStringLiteral {
   static let keepAlive: FieldName = "keep-alive"
   static let contentLength: FieldName = "content-length"
   static let transferEncoding: FieldName = "transfer-encoding"
+  static let expect: FieldName = "expect"
+  static let retryAfter: FieldName = "retry-after"
   static let te: FieldName = "te"
   static let trailer: FieldName = "trailer"
   static let upgrade: FieldName = "upgrade"
@@ -138,6 +143,7 @@ struct FieldName: Sendable, ExpressibleByStringLiteral {
   static let azureKey: FieldName = "api-key"
   static let googleKey: FieldName = "x-goog-api-key"
   static let holdfastToken: FieldName = "x-holdfast-token"
+  static let holdfastProvider: FieldName = "x-holdfast-provider"
   static let anthropicVersion: FieldName = "anthropic-version"
   static let contentType: FieldName = "content-type"
   static let contentEncoding: FieldName = "content-encoding"
