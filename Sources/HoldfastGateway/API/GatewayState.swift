@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastCatalog
+import HoldfastMailbox
 import HoldfastUsage
 import Synchronization
 
@@ -15,12 +16,15 @@ final class GatewayState: Sendable {
   let backups: BackupProgress?
   /// nil when none is kept.
   let state: (any StateStore)?
+  /// nil when the gateway was given no mailboxes.
+  let census: MailboxCensus?
   private let description: Mutex<DaemonDescription>
   private let stopping = Mutex(false)
 
   init(
     home: String, ledger: any UsageLedger, metrics: GatewayMetrics, sessions: ServedSessions? = nil,
-    backups: BackupProgress? = nil, state: (any StateStore)? = nil, daemon: DaemonDescription
+    backups: BackupProgress? = nil, state: (any StateStore)? = nil, census: MailboxCensus? = nil,
+    daemon: DaemonDescription
   ) {
     self.home = home
     self.ledger = ledger
@@ -28,6 +32,7 @@ final class GatewayState: Sendable {
     self.sessions = sessions
     self.backups = backups
     self.state = state
+    self.census = census
     description = Mutex(daemon)
   }
 
@@ -47,10 +52,13 @@ final class GatewayState: Sendable {
 
   func noteStopping() { stopping.withLock { $0 = true } }
 
+  /// The numbers of the home's mailboxes; nil when they cannot be listed.
+  func mailboxes() async -> MailboxTotals? { try? await census?.totals() }
+
   /// The home's report.
   func status() async -> StatusReport {
-    StatusReport(
-      home: home, daemon: daemon, ledger: await ledger.status(), sessions: await sessions?.status(),
-      backups: backups, state: await state?.status())
+    await StatusReport(
+      home: home, daemon: daemon, ledger: ledger.status(), sessions: sessions?.status(),
+      backups: backups, state: state?.status(), mailboxes: mailboxes())
   }
 }

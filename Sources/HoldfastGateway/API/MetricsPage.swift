@@ -2,6 +2,7 @@
 
 import HoldfastCatalog
 import HoldfastEngine
+import HoldfastMailbox
 import HoldfastSessions
 import HoldfastUsage
 
@@ -9,7 +10,8 @@ import HoldfastUsage
 enum MetricsPage {
   static func text(
     _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, sessions: ServedSessions.Status? = nil,
-    backups: BackupProgress.Snapshot? = nil, state: StateStoreStatus? = nil, home: String
+    backups: BackupProgress.Snapshot? = nil, state: StateStoreStatus? = nil, mailboxes: MailboxTotals? = nil,
+    home: String
   ) -> String {
     var page = Page()
     page.family(
@@ -63,6 +65,7 @@ enum MetricsPage {
     if let sessions { page.add(sessions) }
     if let backups { page.add(backups) }
     if let state { page.add(state) }
+    if let mailboxes { page.add(mailboxes) }
     return page.text
   }
 
@@ -164,6 +167,26 @@ enum MetricsPage {
       if let bytes = backups.lastBytes {
         gauge("holdfast_backup_last_bytes", "Bytes the last one wrote.", Double(bytes))
       }
+    }
+
+    mutating func add(_ mailboxes: MailboxTotals) {
+      gauge("holdfast_mailboxes", "Mailboxes of the home.", Double(mailboxes.count))
+      gauge(
+        "holdfast_mailbox_pending", "Messages that workers are not done with.", Double(mailboxes.pending))
+      gauge("holdfast_mailbox_due", "Messages that may be worked on now.", Double(mailboxes.due))
+      gauge("holdfast_mailbox_claimed", "Messages that workers have taken.", Double(mailboxes.claimed))
+      gauge(
+        "holdfast_mailbox_undelivered", "Messages of workers' that nobody has taken yet.",
+        Double(mailboxes.undelivered))
+      gauge(
+        "holdfast_mailbox_dead_letters", "Messages that went no further and were not put back.",
+        Double(mailboxes.deadLetters))
+      gauge("holdfast_mailbox_bytes", "Bytes of the mailboxes' databases.", Double(mailboxes.bytes))
+      gauge(
+        "holdfast_mailboxes_unreadable", "Mailboxes that cannot be read as a whole.",
+        Double(mailboxes.unreadable))
+      gauge(
+        "holdfast_mailboxes_unseen", "Mailboxes that are not in the counts yet.", Double(mailboxes.unseen))
     }
 
     mutating func gauge(_ name: String, _ help: String, _ value: Double) {

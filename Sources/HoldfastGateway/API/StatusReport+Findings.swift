@@ -2,6 +2,7 @@
 
 import HoldfastCatalog
 import HoldfastEngine
+import HoldfastMailbox
 import HoldfastSessions
 import HoldfastUsage
 
@@ -24,6 +25,17 @@ extension StatusReport {
         ))
     }
     return findings
+  }
+
+  static func findings(_ mailboxes: MailboxTotals) -> [Finding] {
+    guard mailboxes.unreadable > 0 else { return [] }
+    return [
+      Finding(
+        code: "mailboxes-unreadable", severity: "warning",
+        message: """
+          \(mailboxes.unreadable) of \(mailboxes.count) mailboxes cannot be read as a whole: `holdfast mailbox list` says why.
+          """)
+    ]
   }
 
   static func findings(_ ledger: UsageLedgerStatus) -> [Finding] {

@@ -2,6 +2,7 @@
 
 public import HoldfastCatalog
 import HoldfastEngine
+public import HoldfastMailbox
 import HoldfastSessions
 public import HoldfastUsage
 
@@ -142,16 +143,18 @@ public struct StatusReport: Codable, Sendable {
   public var capture: Capture?
   /// The daemon's own backups; nil when none runs or it makes none.
   public var backup: Backups?
+  /// What is in the mailboxes; nil when there are none.
+  public var mailboxes: MailboxTotals?
   /// How well things are.
   public var health: Health
   /// What wants attention.
   public var findings: [Finding]
 
   enum CodingKeys: String, CodingKey {
-    case daemon, stores, spool, search, capture, backup, health, findings
+    case daemon, stores, spool, search, capture, backup, mailboxes, health, findings
   }
 
-  /// Writes `daemon`, `capture` and `backup` as null where there is none.
+  /// Writes `daemon`, `capture`, `backup` and `mailboxes` as null where there is none.
   public func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: CodingKeys.self)
     try fields.encode(daemon, forKey: .daemon)
@@ -160,6 +163,7 @@ public struct StatusReport: Codable, Sendable {
     try fields.encode(search, forKey: .search)
     try fields.encode(capture, forKey: .capture)
     try fields.encode(backup, forKey: .backup)
+    try fields.encode(mailboxes, forKey: .mailboxes)
     try fields.encode(health, forKey: .health)
     try fields.encode(findings, forKey: .findings)
   }
@@ -175,9 +179,11 @@ extension StatusReport {
   ///   - sessions: what is known of the sessions; nil when they are not open.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
   ///   - state: what the state store says of itself; nil when none is open.
+  ///   - mailboxes: what is in the mailboxes; nil when that is not known.
   public init(
     home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?,
-    sessions: ServedSessions.Status? = nil, backups: BackupProgress? = nil, state: StateStoreStatus? = nil
+    sessions: ServedSessions.Status? = nil, backups: BackupProgress? = nil, state: StateStoreStatus? = nil,
+    mailboxes: MailboxTotals? = nil
   ) {
     self.daemon = daemon
     stores = Self.stores(home)
@@ -200,11 +206,13 @@ extension StatusReport {
         directory: backups?.directory ?? "", lastSuccess: $0.lastSuccess?.description,
         next: $0.next?.description, running: $0.isRunning)
     }
+    self.mailboxes = mailboxes.flatMap { $0.count == 0 ? nil : $0 }
     findings = []
     if let ledger { findings += Self.findings(ledger) }
     if let sessions { findings += Self.findings(sessions) }
     if let known { findings += Self.findings(known) }
     if let state { findings += Self.findings(state) }
+    if let mailboxes { findings += Self.findings(mailboxes) }
     health =
       findings.contains { $0.severity == "error" } ? .failing : findings.isEmpty ? .ok : .degraded
   }

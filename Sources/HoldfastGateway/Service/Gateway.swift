@@ -62,6 +62,7 @@ public final class Gateway: Service {
     let state = GatewayState(
       home: configuration.home, ledger: ledger, metrics: metrics, sessions: sessions, backups: backups,
       state: stateStore,
+      census: (mailboxes as? SQLiteMailboxStore).map { MailboxCensus($0) },
       daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()

@@ -32,7 +32,7 @@ extension SQLiteMailboxStore {
     }
   }
 
-  private static func summary(_ address: MailboxAddress, _ db: Database) throws -> MailboxSummary {
+  static func summary(_ address: MailboxAddress, _ db: Database) throws -> MailboxSummary {
     var summary = MailboxSummary(address)
     for row in try Row.fetchAll(db, sql: "SELECT status, count(*) AS rows FROM messages_in GROUP BY status") {
       switch row["status"] as String {

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import HoldfastGateway
+import HoldfastMailbox
 import HoldfastSessions
 import HoldfastUsage
 
@@ -39,14 +40,27 @@ struct Status: AsyncParsableCommand {
       return report
     }
     let sessions = try await sessions(home)
+    let mailboxes = await mailboxes(home)
     guard home.hasSpooledFiles(of: "usage") else {
-      return StatusReport(home: home.path, daemon: nil, ledger: nil, sessions: sessions)
+      return StatusReport(
+        home: home.path, daemon: nil, ledger: nil, sessions: sessions, mailboxes: mailboxes)
     }
     let ledger = try await SQLiteUsageLedger.open(home: home.path)
     try? await ledger.flush(within: .seconds(2))
     let status = await ledger.status()
     await ledger.close(within: .seconds(1))
-    return StatusReport(home: home.path, daemon: nil, ledger: status, sessions: sessions)
+    return StatusReport(
+      home: home.path, daemon: nil, ledger: status, sessions: sessions, mailboxes: mailboxes)
+  }
+
+  /// What the mailboxes' files tell; nil when they cannot be listed.
+  private static func mailboxes(_ home: Home) async -> MailboxTotals? {
+    var configuration = MailboxConfiguration()
+    configuration.maximumOpen = 1
+    let store = SQLiteMailboxStore(home: home.path, configuration: configuration)
+    let totals = try? await MailboxCensus(store, budget: .seconds(5)).totals()
+    await store.close()
+    return totals
   }
 
   /// What the sessions' files tell; nil when there are none.
@@ -98,6 +112,13 @@ struct Status: AsyncParsableCommand {
       lines.append(
         "capture  \(Amount.count(capture.messages)) messages of \(Amount.count(capture.turns)) requests, "
           + "\(Amount.count(skipped)) not as a whole, \(Amount.count(capture.waiting)) waiting")
+    }
+    if let mail = report.mailboxes {
+      let unreadable = mail.unreadable == 0 ? "" : ", \(Amount.count(mail.unreadable)) unreadable"
+      lines.append(
+        "mail     \(Amount.count(mail.count)) mailboxes (\(Amount.bytes(mail.bytes))): \(Amount.count(mail.due)) due, "
+          + "\(Amount.count(mail.claimed)) taken, \(Amount.count(mail.undelivered)) to be delivered, "
+          + "\(Amount.count(mail.deadLetters)) dead letters\(unreadable)")
     }
     for store in report.stores {
       lines.append(
