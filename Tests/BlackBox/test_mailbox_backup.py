@@ -107,6 +107,30 @@ def test_a_claim_in_a_backup_is_given_back_and_no_number_is_given_twice_C18(home
         eventually("it is answered", lambda: replies(home, "a/b"))
 
 
+def test_a_message_of_between_the_two_copies_is_worked_on_when_it_is_sent_again_C18(home: Home) -> None:
+    config = configure(home, workers={"a/b": {"command": python_worker(ANSWERING), "start": "always"}})
+    with supervise(home, config):
+        eventually("the mailbox is made", (mailbox(home, "a/b") / "worker.lock").exists)
+        send(home, "a/b", 1, "--id", "before")
+        eventually("it is answered", lambda: len(replies(home, "a/b")) == 1)
+        home.run("backup")
+        send(home, "a/b", 2, "--id", "between")
+        eventually("it is answered", lambda: len(replies(home, "a/b")) == 2)
+        eventually("it is done", lambda: summary(home, "a/b")["completed"] == 2)
+        home.run("backup")
+    # As if both messages had come while one backup was being made.
+    place = home.path / "backups/mailboxes/a/b"
+    for old in (sorted(place.glob("outbound-*.db"))[0], sorted(place.glob("inbound-*.db"))[1]):
+        old.unlink()
+        old.with_name(old.name + ".json").unlink()
+    home.run("restore", "mailboxes/a/b")
+    assert summary(home, "a/b")["completed"] == 1
+    send(home, "a/b", 2, "--id", "between")
+    with supervise(home, config):
+        eventually("it is done", lambda: summary(home, "a/b")["completed"] == 2)
+    assert [reply["id"] for reply in replies(home, "a/b")] == ["re-before", "re-between"]
+
+
 def test_a_worker_in_mid_transaction_is_left_alone_and_costs_the_others_nothing_C02_C18(home: Home) -> None:
     worker = {"command": python_worker(SPILLING), "journal": "rollback", "stop_grace_seconds": 1}
     config = configure(home, workers={"a/b": worker})

@@ -280,3 +280,24 @@ def test_an_unknown_message_cannot_be_acknowledged(home: Home) -> None:
     done = home.run("mailbox", "ack", MAILBOX, "nobody-said-this", check=False)
     assert (done.returncode, done.stdout) == (66, "")
     assert "nobody-said-this" in done.stderr
+
+
+def test_what_is_over_and_old_is_removed_when_asked_and_nothing_else(home: Home) -> None:
+    send(home, 1, "--id", "done")
+    assert work(home) == ["done"]
+    say(home, ("received", "reply", 1), ("waiting", "reply", 2))
+    home.run("mailbox", "ack", MAILBOX, "received")
+    send(home, 2, "--id", "later")
+    nothing = {"mailbox": MAILBOX, "inbound": 0, "outbound": 0, "dead_letters": 0, "held": 0}
+    assert lines(home.run("mailbox", "prune", MAILBOX, "--json")) == [nothing]
+    said = receive(home)
+    [would] = lines(home.run("mailbox", "prune", MAILBOX, "--older-than", "0m", "--dry-run", "--json"))
+    assert would == nothing | {"inbound": 1, "outbound": 1}
+    (mailbox(home) / "heartbeat").unlink(missing_ok=True)
+    [pruned] = lines(home.run("mailbox", "prune", MAILBOX, "--older-than", "0m", "--json"))
+    assert pruned == would
+    assert [message["id"] for message in shown(home)["messages"]] == ["later"]
+    assert receive(home) == said
+    assert integrity(mailbox(home) / "outbound.db") == "ok"
+    assert home.run("mailbox", "prune", MAILBOX, "--older-than", "soon", check=False).returncode == 64
+    assert home.run("mailbox", "prune", "no/body", check=False).returncode == 66

@@ -221,6 +221,22 @@ public struct MailboxBackup: Sendable {
     return report
   }
 
+  /// Tries of messages the host does not know, having got them after its file was copied: when they are sent again, they
+  /// are to be worked on like any other.
+  private static func forgetUnknown(_ mailbox: Mailbox) async throws {
+    let tried = try await mailbox.look { db in
+      try String.fetchAll(db, sql: "SELECT DISTINCT message FROM processing")
+    }
+    let unknown = try await mailbox.read { db in
+      let statement = try db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM messages_in WHERE id = ?)")
+      return try tried.filter { try Bool.fetchOne(statement, arguments: [$0]) == false }
+    }
+    guard !unknown.isEmpty else { return }
+    var candidates = MailboxPruning.Candidates()
+    candidates.inbound = unknown
+    try await SQLiteMailboxStore.removeOutbound(candidates, mailbox)
+  }
+
   /// The files are of different moments, the worker's the later one: no worker's number is given again, and whoever was
   /// at work then is gone.
   private func settle(_ address: MailboxAddress) async throws {
@@ -231,6 +247,7 @@ public struct MailboxBackup: Sendable {
         let last = try await mailbox.look { db in
           try Int64.fetchOne(db, sql: "SELECT coalesce(max(incarnation), 0) FROM processing") ?? 0
         }
+        try await Self.forgetUnknown(mailbox)
         try await mailbox.write { db in
           try db.execute(
             sql: """

@@ -20,6 +20,9 @@ public struct MailboxConfiguration: Sendable, Hashable {
   public var firstPause = Duration.seconds(1)
   /// No pause is longer.
   public var longestPause = Duration.seconds(60)
+  /// How long what is over is kept: messages that were completed or cancelled, messages of workers' that were
+  /// delivered, dead letters that were put back. Zero keeps them for ever.
+  public var retention = Duration.seconds(30 * 86_400)
   /// The most mailboxes whose files are kept open.
   public var maximumOpen = 256
 
@@ -34,6 +37,12 @@ public struct MailboxConfiguration: Sendable, Hashable {
 
   func inbound(of address: MailboxAddress) -> StateFileConfiguration {
     StateFileConfiguration(patience: patience, maximumReaders: 2, journal: journal(of: address))
+  }
+
+  /// What was over before it is removed; nil when everything is kept.
+  func pruningTime(_ now: UTCInstant) -> UTCInstant? {
+    guard retention > .zero else { return nil }
+    return UTCInstant(milliseconds: max(0, now.milliseconds - Self.milliseconds(retention)))
   }
 
   /// In milliseconds.

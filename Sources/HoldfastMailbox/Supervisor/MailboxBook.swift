@@ -16,11 +16,29 @@ public struct MailboxBook: WorkerBook {
   /// Makes the mailbox and its files, where they are missing.
   public func make() async throws { try await store.with(address, making: true) { _ in } }
 
-  /// Takes the worker's file out of WAL where it is to have a rollback journal and whoever made the mailbox did not
+  /// Readies the mailbox for the next worker, while there is none: what is over and old is removed, and its file taken out of
+  /// WAL where it is to have a rollback journal and whoever made the mailbox did not
   /// know: WAL on a directory that two kernels share goes stale or does damage, and says nothing (row C14).
   ///
   /// - Throws: ``WorkerRuntimeError`` while another program has the file open and so keeps it in WAL.
   public func prepare() async throws {
+    try await settleJournal()
+    await prune()
+  }
+
+  /// Removes what is over and old while it can be: before the next worker, and after the last one's end. It is no reason
+  /// not to start one, nor to start it late.
+  private func prune() async {
+    guard let time = store.configuration.pruningTime(.now) else { return }
+    _ = try? await store.with(address) { mailbox in
+      try await SQLiteMailboxStore.prune(
+        mailbox, before: time, mayChangeOutbound: true, budget: Self.pruningBudget)
+    }
+  }
+
+  private static let pruningBudget = Duration.seconds(1)
+
+  private func settleJournal() async throws {
     guard store.configuration.journal(of: address) == .rollback else { return }
     let isWAL = try await isOutboundInWAL()
     guard isWAL else { return }

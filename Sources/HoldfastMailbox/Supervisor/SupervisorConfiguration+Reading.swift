@@ -54,6 +54,11 @@ extension SupervisorConfiguration {
     for (key, value) in entries {
       switch key.name {
       case "defaults": break
+      case "retention_days":
+        guard let days = value.int, (0...36_500).contains(days) else {
+          throw reading.problem(value, "retention_days is a whole number of days, from 0 (for ever) to 36500")
+        }
+        configuration.retention = .seconds(days * 86_400)
       case "deliveries":
         configuration.deliveries = try DeliveryConfiguration(value, "deliveries", reading)
       case "workers":
@@ -71,10 +76,14 @@ extension SupervisorConfiguration {
               address.node, String(error.message.dropLast(error.message.hasSuffix(".") ? 1 : 0)))
           }
         }
-      default: throw reading.unknown(key, in: place, known: ["defaults", "workers", "deliveries"])
+      default:
+        throw reading.unknown(key, in: place, known: ["defaults", "workers", "deliveries", "retention_days"])
       }
     }
-    guard configuration.hasWorkers || !configuration.deliveries.isEmpty else {
+    guard
+      configuration.hasWorkers || !configuration.deliveries.isEmpty
+        || entries.contains(where: { $0.0.name == "retention_days" })
+    else {
       throw reading.problem(
         node, "\(place) names no worker and no delivery: write AGENT/SESSION or AGENT/* under workers")
     }

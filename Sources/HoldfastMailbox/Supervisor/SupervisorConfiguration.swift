@@ -66,6 +66,9 @@ public struct SupervisorConfiguration: Sendable, Hashable {
   /// Who carries what workers say.
   public var deliveries = DeliveryConfiguration()
 
+  /// How long the mailboxes keep what is over; zero for ever.
+  public var retention = MailboxConfiguration().retention
+
   /// Nobody.
   public init() {}
 
@@ -76,6 +79,7 @@ public struct SupervisorConfiguration: Sendable, Hashable {
   public var mailboxes: MailboxConfiguration {
     var mailboxes = MailboxConfiguration()
     mailboxes.journalOfSession = workers.mapValues(\.journalOfFiles)
+    mailboxes.retention = retention
     mailboxes.journalOfAgent = agents.mapValues(\.journalOfFiles)
     return mailboxes
   }

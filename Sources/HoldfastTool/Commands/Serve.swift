@@ -95,6 +95,8 @@ struct Serve: AsyncParsableCommand {
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
     let state = try SQLiteStateStore.open(home: home.path, logger: logger)
     await state.keepOpen()
+    let pruner = MailboxPruner(
+      home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
       backups: backups?.progress, state: state, logger: logger
@@ -111,6 +113,7 @@ struct Serve: AsyncParsableCommand {
         .init(service: sessions, successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
         .init(service: schedules, successTerminationBehavior: .ignore),
+        .init(service: pruner, successTerminationBehavior: .ignore),
       ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
         + (delivery.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
         // Workers go first: they may be using the gateway, and what they say last is still delivered.

@@ -97,6 +97,9 @@ struct Supervise: AsyncParsableCommand {
     let schedules = ScheduleRunner(
       home: home.path, configuration: configuration.mailboxes, logger: Logger(label: "holdfast"))
     services.append(.init(service: schedules, successTerminationBehavior: .ignore))
+    let pruner = MailboxPruner(
+      home: home.path, configuration: configuration.mailboxes, logger: Logger(label: "holdfast"))
+    services.append(.init(service: pruner, successTerminationBehavior: .ignore))
     var group = ServiceGroupConfiguration(
       services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     // What a worker does not heed is killed; longer than that only what the kernel cannot kill takes.

@@ -61,6 +61,16 @@ import Testing
     }
   }
 
+  @Test func whatIsOverIsKeptForThirtyDaysOrAsLongAsIsSaid() throws {
+    let workers = "workers: { a/b: { command: [x] } }"
+    #expect(try read(workers).mailboxes.retention == .seconds(30 * 86_400))
+    #expect(try read("retention_days: 7\n" + workers).mailboxes.retention == .seconds(7 * 86_400))
+    #expect(try read("retention_days: 0").mailboxes.retention == .zero)
+    #expect(
+      problem("retention_days: -1")
+        == "w.yaml line 1: retention_days is a whole number of days, from 0 (for ever) to 36500.")
+  }
+
   @Test func aWebhookHasAnAddressAndHeadersWithSecretsFromTheEnvironment() throws {
     let deliveries = try read(
       """
@@ -154,7 +164,7 @@ import Testing
       ),
       (
         "wrokers: {}",
-        "w.yaml line 1: “wrokers” is not known in the file; known are defaults, workers, deliveries."
+        "w.yaml line 1: “wrokers” is not known in the file; known are defaults, workers, deliveries, retention_days."
       ),
       ("workers: { a/b: {} }", "w.yaml line 1: workers.a/b needs its command, as in [python3, worker.py]."),
       (

@@ -22,7 +22,7 @@ struct MailboxCommand: AsyncParsableCommand {
       """,
     subcommands: [
       MailboxSend.self, MailboxReceive.self, MailboxAck.self, MailboxList.self, MailboxShow.self,
-      MailboxRetry.self, MailboxDeadLetters.self, MailboxScheduleCommand.self,
+      MailboxRetry.self, MailboxDeadLetters.self, MailboxPrune.self, MailboxScheduleCommand.self,
     ])
 }
 
