@@ -31,7 +31,7 @@ def openai_list(entries: list[dict]) -> bytes:
 
 
 def gzip_bomb(size: int) -> bytes:
-    """A gzip body that inflates to `size` bytes of JSON's beginning and blanks, made in no time: a block after a
+    """A gzip body that inflates to `size` bytes of blanks, made in no time: a block after a
     full flush stands for itself and may be repeated."""
     packer = zlib.compressobj(9, wbits=31)
     head = packer.compress(b'{"data":[') + packer.flush(zlib.Z_FULL_FLUSH)

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import threading
 
-from program import PATIENCE, Home
+from program import PATIENCE, Daemon, Home, eventually
 
 
 def line(home: Home, *arguments: str, code: int = 0, **options) -> dict:
@@ -153,7 +153,8 @@ def test_state_is_in_backups_and_the_doctor_knows_it(home: Home) -> None:
     assert file["name"].startswith("state-") and file["rows"]["state"] == 1
     done = home.run("doctor", str(home.path / "state.db"), "--json")
     found = json.loads(done.stdout)
-    assert found["verdict"] == "healthy" and found["findings"] == []
+    assert found["verdict"] == "healthy"
+    assert {finding["severity"] for finding in found["findings"]} <= {"info"}
     assert [store["name"] for store in json.loads(home.run("status", "--json").stdout)["stores"]] == ["state"]
 
 
@@ -172,3 +173,21 @@ def test_a_write_waits_for_another_program_and_is_made(home: Home) -> None:
         out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert json.loads(out)["value"] == 2
+
+
+def test_the_daemon_tells_of_it(home: Home, daemons: list[Daemon]) -> None:
+    line(home, "set", "n", "k", "1")
+    daemon = home.serve()
+    daemons.append(daemon)
+
+    def opened() -> bool:
+        page = daemon.get("/metrics")[2].decode()
+        assert "holdfast_state_lost_total 0\n" in page and "holdfast_state_waiting 0\n" in page
+        assert "holdfast_state_fault 0\n" in page
+        return "holdfast_state_db_bytes" in page
+
+    eventually("the daemon to have opened it", opened)
+    assert "state" in [store["name"] for store in daemon.json("/api/status")["stores"]]
+    # Beside the daemon, the command still writes.
+    assert line(home, "set", "n", "k", "2", "--if-version", "1")["version"] == 2
+    assert daemon.stop() == 0
