@@ -15,7 +15,7 @@ export HOLDFAST_WITHOUT_GATEWAY=1
 # XCTest leaks, and forked or killed children never free anything.
 export ASAN_OPTIONS=detect_leaks=0
 # Go on after a report, to see all of them; exit with 66 in the end.
-export TSAN_OPTIONS=halt_on_error=0
+export TSAN_OPTIONS="halt_on_error=0 suppressions=$root/scripts/tsan-suppressions.txt"
 
 # Most of the damaged files are for the run without sanitizers, which goes through them ten times as fast.
 export HOLDFAST_FUZZ_FILES="${HOLDFAST_FUZZ_FILES:-40}"
@@ -23,10 +23,6 @@ export HOLDFAST_FUZZ_FILES="${HOLDFAST_FUZZ_FILES:-40}"
 # That one runs a process with 64 descriptors, and a sanitizer's runtime wants some for itself: the process was
 # once killed by its own runtime there. `make test` runs it without one.
 say "left out here: sixtyFourDescriptorsAreEnough…_B08, which counts descriptors"
-
-# swift-subprocess, which starts workers, keeps its state behind `Synchronization.Mutex`, which Thread Sanitizer does
-# not see on Linux. The mailboxes' tests have not been run under a sanitizer yet.
-say "left out here: HoldfastMailboxTests, whose workers are started through a lock the sanitizer does not see"
 
 failed=()
 for sanitizer in thread address; do
@@ -36,7 +32,7 @@ for sanitizer in thread address; do
   say "testing with the $sanitizer sanitizer"
   binaries="$(swift build --sanitize="$sanitizer" --scratch-path "$scratch" --show-bin-path)"
   run_swift_tests "artefacts/test-results/$sanitizer" "$binaries" \
-    --filter '^Holdfast(Engine|Usage|Sessions|Catalog)Tests' --skip 'sixtyFourDescriptors' "$@" || failed+=("$sanitizer")
+    --filter '^Holdfast(Engine|Usage|Sessions|Catalog|Mailbox)Tests' --skip 'sixtyFourDescriptors' "$@" || failed+=("$sanitizer")
 done
 [ "${#failed[@]}" -eq 0 ] || die 1 "the sanitizer found something: ${failed[*]}."
 say "both sanitizers are content"

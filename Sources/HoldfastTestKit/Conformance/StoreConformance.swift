@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastCatalog
+import HoldfastEngine
 import HoldfastMailbox
 import HoldfastSessions
 
@@ -13,6 +14,41 @@ protocol CodedError: Error {
 extension SessionError: CodedError {}
 extension MailboxError: CodedError {}
 extension CatalogError: CodedError {}
+
+/// The stores of one promise, by name: for a name that is new an empty one, for another the same once more, as another
+/// process would have it.
+struct StoreTrial<Store: Sendable>: Sendable {
+  let open: @Sendable (_ name: String) async throws -> Store
+  /// Keeps a store that was opened from being written, as another program's transaction does, until what it returns is
+  /// called.
+  let hold: @Sendable (_ name: String) async throws -> @Sendable () async throws -> Void
+  let opened = Monitor<[Store]>([])
+
+  /// Opens a store; it is closed with the trial.
+  func store(_ name: String = "one") async throws -> Store {
+    let store = try await open(name)
+    opened.withLock { $0.append(store) }
+    return store
+  }
+
+  /// Does something while the store cannot be written.
+  func whileHeld(_ name: String = "one", _ body: () async throws -> Void) async throws {
+    let release = try await hold(name)
+    try await finishing(release, body)
+  }
+}
+
+/// Runs `body`, and `end` after it, whether the promise is kept or not.
+func finishing(_ end: () async throws -> Void, _ body: () async throws -> Void) async throws {
+  let outcome: Result<Void, any Error>
+  do {
+    outcome = .success(try await body())
+  } catch {
+    outcome = .failure(error)
+  }
+  try await end()
+  try outcome.get()
+}
 
 /// What the suites that ask stores for their promises have in common.
 protocol StoreConformance: Sendable {
@@ -38,34 +74,29 @@ extension StoreConformance {
     throw BrokenPromise(promise: promise, line: line, reason: "\(what()): \(found), not \(expected)")
   }
 
-  /// Breaks the promise unless `body` is refused; with this code when one is given. Returns the refusal.
+  /// Breaks the promise unless `body` is refused with this code; returns the refusal.
   @discardableResult
   func refused(
-    _ what: @autoclosure () -> String, as code: Refusal.Code? = nil, promise: String = #function,
-    line: UInt = #line, _ body: () async throws -> Void
-  ) async throws -> any Error {
+    _ what: @autoclosure () -> String, as code: Refusal.Code, promise: String = #function, line: UInt = #line,
+    _ body: () async throws -> Void
+  ) async throws -> Refusal {
     do {
       try await body()
     } catch {
-      guard let code, (error as? Refusal)?.code != code else { return error }
+      if let error = error as? Refusal, error.code == code { return error }
       throw BrokenPromise(
         promise: promise, line: line, reason: "\(what()) was refused with “\(error)”, not as \(code)")
     }
     throw BrokenPromise(promise: promise, line: line, reason: "\(what()) was not refused")
   }
 
-  /// Runs `body`, and `end` after it, whether the promise is kept or not.
-  func ending(
-    _ end: () async throws -> Void, _ body: () async throws -> Void
+  /// Breaks the promise unless `body` is refused, for whatever reason.
+  func refused(
+    _ what: @autoclosure () -> String, promise: String = #function, line: UInt = #line,
+    _ body: () async throws -> Void
   ) async throws {
-    let outcome: Result<Void, any Error>
-    do {
-      outcome = .success(try await body())
-    } catch {
-      outcome = .failure(error)
-    }
-    try await end()
-    try outcome.get()
+    do { try await body() } catch { return }
+    throw BrokenPromise(promise: promise, line: line, reason: "\(what()) was not refused")
   }
 }
 

@@ -74,7 +74,7 @@ public struct MailboxStoreConformance: StoreConformance {
   /// Runs a promise, and closes what it opened, whether it is kept or not.
   func trial(_ body: (Trial) async throws -> Void) async throws {
     let trial = Trial(conformance: self, address: try MailboxAddress("writer/session-1"))
-    try await ending {
+    try await finishing {
       for store in trial.opened.withLock({ $0 }) { await store.close() }
     } _: {
       try await body(trial)

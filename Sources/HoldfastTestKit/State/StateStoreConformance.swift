@@ -25,28 +25,12 @@ public struct StateStoreConformance: StoreConformance {
     (opening, holding) = (open, hold)
   }
 
-  /// The stores of one promise.
-  struct Trial: Sendable {
-    fileprivate let conformance: StateStoreConformance
-    fileprivate let opened = Monitor<[any StateStore]>([])
-
-    /// Opens a store; it is closed with the trial.
-    func store(_ name: String = "one") async throws -> any StateStore {
-      let store = try await conformance.opening(name)
-      opened.withLock { $0.append(store) }
-      return store
-    }
-
-    /// Does something while the store cannot be written.
-    func whileHeld(_ name: String = "one", _ body: () async throws -> Void) async throws {
-      try await conformance.ending(try await conformance.holding(name), body)
-    }
-  }
+  typealias Trial = StoreTrial<any StateStore>
 
   /// Runs a promise, and closes what it opened, whether it is kept or not.
   func trial(_ body: (Trial) async throws -> Void) async throws {
-    let trial = Trial(conformance: self)
-    try await ending {
+    let trial = Trial(open: opening, hold: holding)
+    try await finishing {
       for store in trial.opened.withLock({ $0 }) { await store.close() }
     } _: {
       try await body(trial)

@@ -336,7 +336,7 @@ struct MailboxStoreTests {
 
   @Test(
     "who wants a mailbox that is just being closed waits for that, and takes nobody's thread",
-    .timeLimit(.minutes(1)))
+    .timeLimit(.minutes(5)))
   func wantedWhileBeingClosed() async throws {
     var configuration = MailboxConfiguration()
     configuration.maximumOpen = 0
@@ -344,12 +344,12 @@ struct MailboxStoreTests {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for sender in 0..<4 {
         group.addTask { [self] in
-          for round in 0..<100 { try await store.send(message("m\(round)-\(sender)"), to: address) }
+          for round in 0..<25 { try await store.send(message("m\(round)-\(sender)"), to: address) }
         }
       }
       try await group.waitForAll()
     }
-    #expect(try await store.overview().map(\.pending) == [400])
+    #expect(try await store.overview().map(\.pending) == [100])
     await store.close()
   }
 

@@ -199,7 +199,11 @@ import Testing
   }
 
   @Test func aCrashLoopPausesLongerAndIsToldAsBroken() async throws {
-    let supervised = Supervised(test, "fail") { $0.breakerEnds = 4 }
+    let supervised = Supervised(test, "fail") {
+      $0.breakerEnds = 4
+      // Its clock runs while the worker is still on its way to its end.
+      $0.healthyAfter = .seconds(1_000_000)
+    }
     await supervised.pass { supervised.names.count { $0 == "ended" } == 5 }
     let pauses = supervised.news.compactMap { news -> Duration? in
       if case .pausing(let pause, _) = news { pause } else { nil }
