@@ -38,6 +38,29 @@ import Testing
     #expect(row.costMicrodollars == 500_000)
   }
 
+  @Test func providersAreAskedForModelsWhereTheyAreConfiguredAndHaveTheirKey() throws {
+    let configuration = try load(
+      """
+      providers:
+        anthropic: { kind: anthropic, base_url: "https://api.anthropic.com" }
+        box:    { kind: ollama, base_url: "http://10.0.0.7:11434/v1" }
+        google: { kind: gemini, base_url: "https://generativelanguage.googleapis.com/v1beta/openai", api_key_env: G }
+        keyed:  { kind: openai, base_url: "http://127.0.0.1:8000/v1", api_key_env: NOT_SET }
+        groq:   { enabled: false }
+      """,
+      [
+        "G": "key", "GROQ_API_KEY": "key", "MISTRAL_API_KEY": "key",
+        "OLLAMA_BASE_URL": "http://127.0.0.1:1/v1",
+      ])
+    let usable = Set(configuration.providers.filter(\.isUsable).map(\.name))
+    #expect(usable == ["box", "google", "groq", "mistral", "ollama"])
+    let disabled = configuration.providers.filter { !$0.isEnabled }.map(\.name)
+    #expect(disabled == ["groq"])
+    #expect(configuration.providers.first { $0.name == "box" }?.kind == .ollama)
+    #expect(configuration.providers.first { $0.name == "google" }?.kind == .gemini)
+    #expect(throws: GatewayError.self) { try load("providers: { groq: { enabled: perhaps } }") }
+  }
+
   @Test(arguments: [nil, "providers: {}", "backup: {}"])
   func aBackupADayIsTheRule_C18(_ yaml: String?) throws {
     let plan = try #require(try load(yaml).backup)

@@ -33,6 +33,10 @@ package struct BuiltInProvider: Sendable {
       baseURLVariable: "OLLAMA_BASE_URL"),
   ]
 
+  /// Where the vendors are, but for those on this very machine.
+  package static let vendorHosts: Set<String> = Set(
+    all.compactMap { BaseURL($0.baseURL) }.filter { !$0.isLoopback }.map(\.host))
+
   private static func openAI(_ name: String, _ baseURL: String, _ prefix: String) -> BuiltInProvider {
     BuiltInProvider(
       name: name, kind: .openAI, baseURL: baseURL, keyVariables: ["\(prefix)_API_KEY"],

@@ -52,8 +52,11 @@ public struct Provider: Sendable {
   /// others are there only for clients that bring their own keys.
   public var isConfigured = true
 
-  /// Whether it can be asked for its models.
-  public var isUsable: Bool { isConfigured }
+  /// Whether it can be asked for its models: it is configured, and has its key if it wants one, as all vendors do.
+  public var isUsable: Bool { isConfigured && (credential != nil || !(expectsKey || isVendor)) }
+
+  /// Whether it is at the place of a vendor that is known anyway.
+  package var isVendor: Bool { BuiltInProvider.vendorHosts.contains(baseURL.host) }
 
   /// Makes a provider.
   public init(name: String, kind: ProviderKind, baseURL: BaseURL, credential: Credential? = nil) {
