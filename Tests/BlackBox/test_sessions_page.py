@@ -85,7 +85,13 @@ def test_a_transcript_is_text_on_the_page(daemon: Daemon, tmp_path: Path) -> Non
     home.run("sessions", "append", NASTY[:200], "--jsonl", "-", stdin=text)
 
     page = browse(daemon, "sessions/" + quote(NASTY[:200], safe=""), tmp_path / "profile")
-    own = {"/assets/format.js", "/assets/app.js", "/assets/sessions.js", "/assets/workers.js"}
+    own = {
+        "/assets/format.js",
+        "/assets/app.js",
+        "/assets/sessions.js",
+        "/assets/workers.js",
+        "/assets/models.js",
+    }
     assert {attributes.get("src") for tag, attributes in page.elements if tag == "script"} == own
     assert {attributes.get("src") for tag, attributes in page.elements if tag == "img"} == {
         "/assets/icon.svg"

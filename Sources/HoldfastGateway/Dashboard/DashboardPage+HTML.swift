@@ -17,6 +17,7 @@ extension DashboardPage {
       <script src="/assets/app.js" defer></script>
       <script src="/assets/sessions.js" defer></script>
       <script src="/assets/workers.js" defer></script>
+      <script src="/assets/models.js" defer></script>
     </head>
     <body>
       <header>
@@ -25,6 +26,7 @@ extension DashboardPage {
           <a href="#spend" data-view="spend" aria-current="page">Spend</a>
           <a href="#sessions" data-view="sessions">Sessions</a>
           <a href="#workers" data-view="workers">Workers</a>
+          <a href="#catalog" data-view="catalog">Models</a>
         </nav>
         <p id="live" class="live" role="status" aria-live="polite">connecting…</p>
       </header>
@@ -135,6 +137,52 @@ extension DashboardPage {
                 </tr>
               </thead>
               <tbody id="boxes"><tr><td colspan="8" class="empty">loading…</td></tr></tbody>
+            </table>
+          </div>
+        </section>
+      </main>
+      <main id="catalog" hidden>
+        <section class="panel" aria-labelledby="providers-title">
+          <div class="panel-head">
+            <h2 id="providers-title">Providers</h2>
+            <p class="hint" id="providers-hint" role="status" aria-live="polite">loading…</p>
+            <button id="catalog-refresh" class="quiet" type="button">Ask them now</button>
+          </div>
+          <div class="scroll">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Provider</th>
+                  <th scope="col" class="wide">Kind</th>
+                  <th scope="col">Health</th>
+                  <th scope="col" class="n">Models</th>
+                  <th scope="col" class="n">Answered</th>
+                </tr>
+              </thead>
+              <tbody id="providers"><tr><td colspan="5" class="empty">loading…</td></tr></tbody>
+            </table>
+          </div>
+        </section>
+        <section class="panel" aria-labelledby="catalog-title">
+          <div class="panel-head">
+            <h2 id="catalog-title">Models</h2>
+            <p class="hint" id="catalog-hint" role="status" aria-live="polite">loading…</p>
+          </div>
+          <input id="catalog-filter" class="field small" type="search" autocomplete="off" spellcheck="false"
+            maxlength="200" placeholder="Filter by name" aria-label="Filter the models" aria-controls="catalog-models">
+          <div class="scroll">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Model</th>
+                  <th scope="col">Provider</th>
+                  <th scope="col" class="n">Context</th>
+                  <th scope="col" class="n">Input</th>
+                  <th scope="col" class="n">Output</th>
+                  <th scope="col" class="n wide">Listed</th>
+                </tr>
+              </thead>
+              <tbody id="catalog-models"><tr><td colspan="6" class="empty">loading…</td></tr></tbody>
             </table>
           </div>
         </section>

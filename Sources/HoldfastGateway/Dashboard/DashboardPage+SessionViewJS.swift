@@ -7,9 +7,9 @@ extension DashboardPage {
 
       const route = () => {
         const [view, id, seq] = location.hash.slice(1).split("/");
-        const shown = view === "sessions" || view === "workers" ? view : "spend";
+        const shown = ["sessions", "workers", "catalog"].includes(view) ? view : "spend";
         const isSessions = shown === "sessions";
-        for (const name of ["spend", "sessions", "workers"]) byId(name).hidden = name !== shown;
+        for (const name of ["spend", "sessions", "workers", "catalog"]) byId(name).hidden = name !== shown;
         document.body.classList.toggle("wide-view", isSessions);
         for (const link of document.querySelectorAll("[data-view]")) {
           if (link.dataset.view === shown) link.setAttribute("aria-current", "page");

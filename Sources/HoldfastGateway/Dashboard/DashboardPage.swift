@@ -18,6 +18,7 @@ enum DashboardPage {
     add("/assets/format.js", formatJS, "text/javascript; charset=utf-8", router)
     add("/assets/sessions.js", sessionsJS, "text/javascript; charset=utf-8", router)
     add("/assets/workers.js", workersJS, "text/javascript; charset=utf-8", router)
+    add("/assets/models.js", modelsJS, "text/javascript; charset=utf-8", router)
     add("/assets/app.js", js, "text/javascript; charset=utf-8", router)
     add("/assets/icon.svg", icon, "image/svg+xml", router)
   }
