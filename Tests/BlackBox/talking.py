@@ -38,8 +38,12 @@ def reply(text: str) -> str:
 
 def converse(exchange: Exchange) -> None:
     """Says what was said; asked to `use the tool` it calls one; asked to `break` it stops halfway."""
-    request = exchange.request.json()
     path = exchange.request.path.removeprefix("/v1")
+    if exchange.request.method == "GET":
+        # The daemon asks for the models; this vendor does not tell them.
+        exchange.whole(404, b"{}")
+        return
+    request = exchange.request.json()
     if path == "/messages":
         anthropic(exchange, request)
     elif path == "/chat/completions":

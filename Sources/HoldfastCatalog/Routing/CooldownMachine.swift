@@ -87,6 +87,11 @@ public struct CooldownMachine: Sendable, Equatable {
     }.max()
   }
 
+  /// Takes over what another one knew, but for routes of which this one knows better.
+  public mutating func recall(_ earlier: CooldownMachine) {
+    records.merge(earlier.records) { own, _ in own }
+  }
+
   /// What cools down just now, and what has a strike, in the order of their names.
   public func current(at now: UTCInstant) -> [Record] {
     records.values.filter { !Self.isForgotten($0, at: now) }

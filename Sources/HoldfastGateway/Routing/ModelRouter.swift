@@ -39,7 +39,7 @@ final class ModelRouter: RouteWatch {
   func take(_ snapshot: CatalogSnapshot) { state.withLock { $0.snapshot = snapshot } }
 
   /// Takes what failed before this process began.
-  func take(_ cooldowns: CooldownMachine) { state.withLock { $0.cooldowns = cooldowns } }
+  func recall(_ earlier: CooldownMachine) { state.withLock { $0.cooldowns.recall(earlier) } }
 
   /// Whether there is anything to choose from.
   var isEmpty: Bool { state.withLock { $0.snapshot.isEmpty } }
@@ -57,6 +57,12 @@ final class ModelRouter: RouteWatch {
   /// The models that requests without a key of their own can use through an API.
   func usableModels(_ api: RouteChoice.API) -> [CatalogModel] {
     snapshot.entries.filter { $0.isEnabled && policy.isUsable($0.provider, api: api) }.flatMap(\.models)
+  }
+
+  /// Whether a provider can be chosen at all for requests without a key of their own.
+  func isUsable(_ provider: String) -> Bool {
+    guard let entry = snapshot[provider], entry.isEnabled else { return false }
+    return policy.isUsable(provider, api: entry.kind == .anthropic ? .messages : .chatCompletions)
   }
 
   /// What a model costs.

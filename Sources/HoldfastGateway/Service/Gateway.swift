@@ -23,6 +23,7 @@ public final class Gateway: Service {
   private let mailboxes: (any MailboxStore)?
   private let backups: BackupProgress?
   private let stateStore: (any StateStore)?
+  private let catalog: ServedCatalog?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
 
@@ -36,11 +37,13 @@ public final class Gateway: Service {
   ///   - mailboxes: the home's mailboxes, closed by the caller; nil when they are not served.
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
   ///   - state: the home's state, closed by the caller; nil when it is not kept.
+  ///   - catalog: what the providers offer, run by the caller; nil when every request without a provider goes to the
+  ///     default one.
   ///   - onListening: called once connections are accepted.
   public init(
     configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
     sessions: ServedSessions? = nil, mailboxes: (any MailboxStore)? = nil, backups: BackupProgress? = nil,
-    state: (any StateStore)? = nil, logger: Logger,
+    state: (any StateStore)? = nil, catalog: ServedCatalog? = nil, logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
@@ -50,6 +53,7 @@ public final class Gateway: Service {
     self.mailboxes = mailboxes
     self.backups = backups
     stateStore = state
+    self.catalog = catalog
     self.logger = logger
     self.onListening = onListening
   }
@@ -103,6 +107,10 @@ public final class Gateway: Service {
     APIRoutes(state: state, dashboard: DashboardData()).add(to: router)
     if let sessions { SessionRoutes(sessions: sessions).add(to: router) }
     if let mailboxes { MailboxRoutes(mailboxes: mailboxes).add(to: router) }
+    if let catalog {
+      ModelRoutes(router: catalog.router).add(to: router)
+      CatalogRoutes(catalog: catalog).add(to: router)
+    }
     DashboardPage.addRoutes(to: router)
     let configuration = self.configuration
     return Application(
@@ -140,7 +148,7 @@ public final class Gateway: Service {
         allowedHosts: Set(configuration.allowedHosts + (isWildcard ? [] : [host])),
         allowedOrigins: Set(configuration.allowedOrigins),
         allowsAddresses: isWildcard, token: configuration.token),
-      routes: routes,
+      routes: routes, router: catalog?.router,
       makeTap: { [capture = sessions?.capture] head, route in
         guard let usage = UsageTap.make(for: head, route, sink: sink) else { return nil }
         return capture?.tap(usage, head, route) ?? usage

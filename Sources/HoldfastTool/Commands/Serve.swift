@@ -29,6 +29,10 @@ struct Serve: AsyncParsableCommand {
       It prints “holdfast listening on http://HOST:PORT” once it accepts. SIGTERM
       or Ctrl-C lets running streams finish, writes what is left, and ends it.
 
+      It asks the configured providers for their models every 21 minutes, and sends
+      requests that name no provider and bring no key to the cheapest that has their
+      model. X-Holdfast-Route says which, and why.
+
       It indexes the home's sessions for search in the background, unless another
       process does.
 
@@ -97,9 +101,15 @@ struct Serve: AsyncParsableCommand {
     await state.keepOpen()
     let pruner = MailboxPruner(
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
+    let models = HTTPModelSource(certificateFile: configuration.certificateFile)
+    let catalog = ServedCatalog(
+      ModelCatalog(
+        store: state, providers: configuration.providers, source: models,
+        lockFile: home.path + "/catalog.lock"),
+      store: state, policy: try RoutingPolicy(configuration), logger: logger)
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
-      backups: backups?.progress, state: state, logger: logger
+      backups: backups?.progress, state: state, catalog: catalog, logger: logger
     ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
       let url = "http://\(literal):\(port)"
@@ -111,6 +121,7 @@ struct Serve: AsyncParsableCommand {
       services: [
         .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
         .init(service: sessions, successTerminationBehavior: .ignore),
+        .init(service: catalog, successTerminationBehavior: .ignore),
         .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
         .init(service: schedules, successTerminationBehavior: .ignore),
         .init(service: pruner, successTerminationBehavior: .ignore),
@@ -126,12 +137,14 @@ struct Serve: AsyncParsableCommand {
       try await ServiceGroup(configuration: group).run()
     } catch {
       await ledger.close(within: .seconds(1))
+      await models.close()
       await state.close()
       await webhooks.close()
       throw error
     }
     await webhooks.close()
     await mailboxes.close()
+    await models.close()
     await state.close()
     withExtendedLifetime(lock) {}
   }

@@ -108,6 +108,17 @@ private func at(_ seconds: Int64) -> UTCInstant { start.advanced(by: .seconds(se
     #expect(machine.until(route, at: at(0)) == nil)
   }
 
+  @Test func whatWasWrittenDownBeforeIsTakenOverButForWhatIsKnownBetter() {
+    var earlier = CooldownMachine()
+    let other = RouteID(provider: "together", model: "llama")
+    for name in [route, other] { earlier.failure(name, at: at(0), retryAfter: .seconds(60)) }
+    var machine = CooldownMachine()
+    machine.failure(route, at: at(1), retryAfter: .seconds(5))
+    machine.recall(earlier)
+    #expect(seconds(machine, at: at(1)) == 5)
+    #expect(seconds(machine, other, at: at(1)) == 59)
+  }
+
   @Test func itSurvivesBeingWrittenDown() throws {
     var machine = CooldownMachine()
     machine.failure(route, at: at(0))

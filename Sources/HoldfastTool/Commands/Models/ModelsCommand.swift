@@ -49,6 +49,13 @@ extension CommonOptions {
   }
 }
 
+extension CooldownMachine {
+  /// What the daemon has written down; none where there is nothing to read.
+  static func kept(in store: any StateStore) async throws -> CooldownMachine {
+    try await store.get(StateKey(stateNamespace, stateKey), as: CooldownMachine.self) ?? CooldownMachine()
+  }
+}
+
 /// For commands that ask no provider.
 private struct Nobody: ModelSource {
   func models(of provider: Provider, at time: UTCInstant) async throws -> ModelList {
@@ -62,9 +69,15 @@ struct ModelLine: Encodable {
   /// Whether all that is known is printed.
   var isWhole = false
   var isEnabled = true
+  /// Where requests for it that leave the provider open would try this one: 1 is the first; nil: nowhere.
+  var position: Int?
+  /// Why there.
+  var reason: RouteChoice.Reason?
+  var coolsUntil: UTCInstant?
 
   private enum CodingKeys: String, CodingKey {
-    case id, provider, context, aliases, created, enabled
+    case id, provider, context, aliases, created, enabled, position, reason
+    case cooldownUntil = "cooldown_until"
     case input = "input_microusd"
     case output = "output_microusd"
     case cacheRead = "cache_read_microusd"
@@ -87,6 +100,9 @@ struct ModelLine: Encodable {
     try fields.encode(model.fetchedAt, forKey: .fetchedAt)
     guard isWhole else { return }
     try fields.encode(isEnabled, forKey: .enabled)
+    try fields.encode(position, forKey: .position)
+    try fields.encode(reason, forKey: .reason)
+    try fields.encode(coolsUntil, forKey: .cooldownUntil)
     try fields.encode(model.displayName, forKey: .displayName)
     try fields.encode(model.maxOutput, forKey: .maxOutput)
     try fields.encode(model.prices?.cacheRead, forKey: .cacheRead)

@@ -63,11 +63,12 @@ struct ModelsProviders: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let lines = try await common.withCatalog { [action, names] catalog, _ in
+    let lines = try await common.withCatalog { [action, names] catalog, store in
       for name in names { try await catalog.setEnabled(name, action == .auto ? nil : action == .enable) }
       let wanted = Set(names)
+      let cooldowns = try await CooldownMachine.kept(in: store)
       return try await catalog.statuses().filter { wanted.isEmpty || wanted.contains($0.name) }
-        .map { Line(status: $0, cooldownUntil: nil) }
+        .map { Line(status: $0, cooldownUntil: cooldowns.until(.everything(of: $0.name), at: .now)) }
     }
     if common.json {
       for line in lines { Console.print(try JSONLine.text(line)) }
@@ -80,16 +81,19 @@ struct ModelsProviders: AsyncParsableCommand {
     for line in lines {
       let status = line.status
       table.add([
-        status.name, status.kind.rawValue, Self.state(status), Amount.count(status.models),
+        status.name, status.kind.rawValue, Self.state(line), Amount.count(status.models),
         status.lastSuccess?.rfc3339(wholeSeconds: true) ?? "never", status.error ?? "",
       ])
     }
     Console.print(table.lines.joined(separator: "\n"))
   }
 
-  private static func state(_ status: ModelCatalog.ProviderStatus) -> String {
+  private static func state(_ line: Line) -> String {
+    let status = line.status
     let byHand = status.isByHand ? ", by hand" : ""
     if !status.isEnabled { return "disabled\(byHand)" }
-    return status.isUsable ? "enabled\(byHand)" : "not configured"
+    if !status.isUsable { return "not configured" }
+    let cooling = line.cooldownUntil.map { ", cools down until \($0.rfc3339(wholeSeconds: true))" } ?? ""
+    return "enabled\(byHand)\(cooling)"
   }
 }

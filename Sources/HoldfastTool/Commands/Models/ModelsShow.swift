@@ -23,7 +23,10 @@ struct ModelsShow: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let snapshot = try await common.withCatalog { catalog, _ in try await catalog.reload() }
+    let (snapshot, cooldowns) = try await common.withCatalog { catalog, store in
+      (try await catalog.reload(), try await CooldownMachine.kept(in: store))
+    }
+    let policy = try RoutingPolicy(try common.resolvedHome.configuration())
     var found = snapshot.lookup(model, includingDisabled: true)
     if found.isEmpty, let slash = model.firstIndex(of: "/") {
       let (provider, id) = (model[..<slash], String(model[model.index(after: slash)...]))
@@ -34,12 +37,29 @@ struct ModelsShow: AsyncParsableCommand {
         ExitStatus.noInput,
         "No provider has listed a model “\(model)”; `holdfast models refresh` asks them.")
     }
-    let lines = found.map {
-      ModelLine(model: $0, isWhole: true, isEnabled: snapshot[$0.provider]?.isEnabled ?? false)
+    let now = UTCInstant.now
+    let lines = found.map { model in
+      let entry = snapshot[model.provider]
+      let api = entry?.kind == .anthropic ? RouteChoice.API.messages : .chatCompletions
+      let candidates = policy.choice(for: api, snapshot: snapshot, cooldowns: cooldowns)
+        .candidates(for: model.id, api, at: now)
+      let place = candidates.firstIndex { $0.provider == model.provider }
+      return ModelLine(
+        model: model, isWhole: true, isEnabled: entry?.isEnabled ?? false, position: place.map { $0 + 1 },
+        reason: place.map { candidates[$0].reason },
+        coolsUntil: cooldowns.until(RouteID(provider: model.provider, model: model.id), at: now))
     }
     for line in lines {
       Console.print(common.json ? try JSONLine.text(line) : Self.text(line))
     }
+  }
+
+  /// Where requests that leave the provider open would go.
+  private static func route(_ line: ModelLine) -> String {
+    let cooling = line.coolsUntil.map { "; cools down until \($0.rfc3339(wholeSeconds: true))" } ?? ""
+    guard let position = line.position else { return "not without its name or a key for it\(cooling)" }
+    let reason = position == 1 ? line.reason.map { " (\($0.rawValue))" } ?? "" : ""
+    return "no. \(position)\(reason)\(cooling)"
   }
 
   private static func text(_ line: ModelLine) -> String {
@@ -59,6 +79,7 @@ struct ModelsShow: AsyncParsableCommand {
       rows.append(("makes", model.outputModalities.joined(separator: ", ")))
     }
     if !model.aliases.isEmpty { rows.append(("also", model.aliases.joined(separator: ", "))) }
+    rows.append(("route", Self.route(line)))
     rows.append(("made", model.created?.dayText))
     rows.append(("listed", model.fetchedAt.rfc3339(wholeSeconds: true)))
     let lines = rows.compactMap { title, value in
