@@ -35,7 +35,7 @@ public struct RoutingPolicy: Sendable {
     guard let provider = providers[name], api.isSpoken(by: provider.kind) else { return false }
     if api == .responses, Self.withoutResponses.contains(provider.baseURL.host) { return false }
     return provider.credential != nil
-      || !(provider.expectsKey || Self.vendors.contains(provider.baseURL.host))
+      || !(provider.expectsKey || provider.isVendor)
   }
 
   /// What a model costs: what the configuration says, or else what its provider publishes, or else the vendor's list.
@@ -49,9 +49,6 @@ public struct RoutingPolicy: Sendable {
         cacheWrite: $0.rates.cacheWrite5m)
     }
   }
-
-  private static let vendors = Set(
-    BuiltInProvider.all.compactMap { BaseURL($0.baseURL) }.filter { !$0.isLoopback }.map(\.host))
 
   /// Vendors that speak OpenAI's API, but not that part of it.
   private static let withoutResponses: Set<String> = [
