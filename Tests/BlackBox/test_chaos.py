@@ -86,9 +86,10 @@ def ask_one(index: int, against: anthropic.Anthropic, openai_client: openai.Open
 def chaos(home: Home, daemons: list, requests: int, model: str, record_property) -> None:
     with llmock(*FAULTS) as mock:
         home.configure(
+            # Not asked for their models: what is counted is what the clients ask.
             providers={
-                "anthropic": {"kind": "anthropic", "base_url": f"{mock}/anthropic"},
-                "openai": {"kind": "openai", "base_url": f"{mock}/v1"},
+                "anthropic": {"kind": "anthropic", "base_url": f"{mock}/anthropic", "enabled": False},
+                "openai": {"kind": "openai", "base_url": f"{mock}/v1", "enabled": False},
             }
         )
         daemons.append(daemon := home.serve())
