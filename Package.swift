@@ -96,13 +96,11 @@ let package = Package(
     .target(
       name: "HoldfastCatalog",
       dependencies: [
-        "HoldfastEngine", grdb, logging,
+        "HoldfastEngine", "CZlib", grdb, logging,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
-        // The inflater's bound of the client.
-        .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       swiftSettings: house),

@@ -4,7 +4,6 @@ import AsyncHTTPClient
 public import HoldfastEngine
 import NIOCore
 import NIOHTTP1
-import NIOHTTPCompression
 import NIOPosix
 import NIOSSL
 
@@ -14,6 +13,8 @@ public final class HTTPModelSource: ModelSource {
   public static let maximumBytes = 32 << 20
   /// More pages than that are no list but a circle.
   private static let mostPages = 100
+  /// How much is inflated at a time.
+  private static let pieceBytes = 64 << 10
 
   private let client: HTTPClient
   private let large = Permits(4)
@@ -27,8 +28,8 @@ public final class HTTPModelSource: ModelSource {
     configuration.redirectConfiguration = .disallow
     configuration.timeout.connect = .seconds(10)
     configuration.httpVersion = .http1Only
-    // The bound is the inflater's own: a small body that inflates without end stops there.
-    configuration.decompression = .enabled(limit: .size(Self.maximumBytes))
+    // Inflated here, no faster than it is read: the client's own inflater would hold all that a piece inflates to.
+    configuration.decompression = .disabled
     configuration.connectionPool.retryConnectionEstablishment = false
     // Eight by default: as many providers of one host that hang would hold up all its others.
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096
@@ -68,6 +69,7 @@ public final class HTTPModelSource: ModelSource {
     var request = HTTPClientRequest(url: asked.url)
     for field in asked.fields { request.headers.add(name: field.name, value: field.value) }
     request.headers.add(name: "user-agent", value: "holdfast")
+    request.headers.add(name: "accept-encoding", value: "gzip")
     do {
       let response = try await client.execute(request, deadline: .distantFuture)
       guard response.status.code == 200 else {
@@ -76,18 +78,30 @@ public final class HTTPModelSource: ModelSource {
       if let length = response.headers.first(name: "content-length").flatMap({ Int($0) }), length > left {
         throw Self.tooLarge
       }
+      let inflater = try Self.inflater(response)
       var body: [UInt8] = []
       var isLarge = false
       defer { if isLarge { large.give() } }
       for try await part in response.body {
-        left -= part.readableBytes
-        guard left >= 0 else { throw Self.tooLarge }
-        if !isLarge, body.count + part.readableBytes > 2 << 20 {
-          // Many providers with large lists at once would take all the memory there is.
-          try await large.take()
-          isLarge = true
+        var piece = Array(part.readableBytesView)
+        if let inflater {
+          inflater.feed(piece)
+          piece = try inflater.read(most: Self.pieceBytes)
         }
-        body += Array(part.readableBytesView)
+        while !piece.isEmpty {
+          left -= piece.count
+          guard left >= 0 else { throw inflater == nil ? Self.tooLarge : Self.inflatesTooLarge }
+          if !isLarge, body.count + piece.count > 2 << 20 {
+            // Many providers with large lists at once would take all the memory there is.
+            try await large.take()
+            isLarge = true
+          }
+          body += piece
+          piece = try inflater?.read(most: Self.pieceBytes) ?? []
+        }
+      }
+      if let inflater, !inflater.isAtEnd {
+        throw CatalogError(.provider, "Its answer ends in the middle.")
       }
       return try parser.read(body)
     } catch let error as CatalogError {
@@ -101,6 +115,18 @@ public final class HTTPModelSource: ModelSource {
 
   private static let tooLarge = CatalogError(
     .provider, "Its list of models is larger than \(maximumBytes >> 20) MiB.")
+
+  private static let inflatesTooLarge = CatalogError(
+    .provider, "Its list of models inflates to more than \(maximumBytes >> 20) MiB.")
+
+  private static func inflater(_ response: HTTPClientResponse) throws -> Inflater? {
+    switch response.headers.first(name: "content-encoding")?.lowercased() {
+    case nil, "", "identity": return nil
+    case "gzip", "x-gzip": return try Inflater()
+    case .some(let coding):
+      throw CatalogError(.provider, "Its answer is coded as \(coding.prefix(40)), which was not asked for.")
+    }
+  }
 
   /// What a status other than 200 says, with the beginning of the body's own words.
   private static func refusal(_ response: HTTPClientResponse) async -> String {
@@ -124,10 +150,7 @@ public final class HTTPModelSource: ModelSource {
       default: return "The request failed: \(error.description)."
       }
     case let error as NIOConnectionError: return "It could not be reached: \(error)."
-    case NIOHTTPDecompression.DecompressionError.limit:
-      return "Its list of models inflates to more than \(maximumBytes >> 20) MiB."
-    case is NIOHTTPDecompression.DecompressionError, is NIOHTTPDecompression.ExtraDecompressionError:
-      return "Its answer cannot be inflated: \(error)."
+    case is Inflater.Fault: return "Its answer cannot be inflated: it is no gzip."
     default: return "The request failed: \(error)."
     }
   }

@@ -69,7 +69,7 @@ extension StateStoreConformance {
       let conflict = try await refused("a version of nothing", as: .versionConflict) {
         try await one.set(key, encoding: "no", ifVersion: 3)
       }
-      try same((conflict as? CatalogError)?.version, 0, "the version of nothing")
+      try same(conflict.version, 0, "the version of nothing")
       let first = try await one.set(key, encoding: "first", ifVersion: 0)
       try holds(first > 0, "the first version is \(first)")
       let second = try await other.set(key, encoding: "second", ifVersion: first)
@@ -78,7 +78,7 @@ extension StateStoreConformance {
         let conflict = try await refused("version \(wanted)", as: .versionConflict) {
           try await one.set(key, encoding: "no", ifVersion: wanted)
         }
-        try same((conflict as? CatalogError)?.version, second, "the version told")
+        try same(conflict.version, second, "the version told")
         try await refused("deleting version \(wanted)", as: .versionConflict) {
           try await one.delete(key, ifVersion: wanted)
         }
@@ -172,7 +172,7 @@ extension StateStoreConformance {
       let conflict = try await refused("a version of what expired", as: .versionConflict) {
         try await store.set(Self.key("past 29"), encoding: 1, ifVersion: 1)
       }
-      try same((conflict as? CatalogError)?.version, 0, "the version of what expired")
+      try same(conflict.version, 0, "the version of what expired")
       try holds(!(try await store.delete(Self.key("past 29"))), "what expired was there to be deleted")
       try await store.set(Self.key("past 28"), encoding: 1, ifVersion: 0)
       try await store.removeExpired()
