@@ -301,3 +301,25 @@ def test_what_is_over_and_old_is_removed_when_asked_and_nothing_else(home: Home)
     assert integrity(mailbox(home) / "outbound.db") == "ok"
     assert home.run("mailbox", "prune", MAILBOX, "--older-than", "soon", check=False).returncode == 64
     assert home.run("mailbox", "prune", "no/body", check=False).returncode == 66
+
+
+def test_files_go_along_with_a_message_and_are_sent_once(home: Home, tmp_path: Path) -> None:
+    one, two = tmp_path / "plan.bin", tmp_path / "below" / "plan.bin"
+    two.parent.mkdir()
+    one.write_bytes(bytes(range(256)))
+    two.write_bytes(b"another")
+    options = ("--id", "m", "--attach", str(one), "--attach", str(two))
+    receipt = send(home, {"task": "read"}, *options)
+    [message] = shown(home)["messages"]
+    names = message["content"]["attachments"]
+    assert message["content"]["task"] == "read" and all(name.endswith("-plan.bin") for name in names)
+    place = mailbox(home) / "attachments"
+    assert [(place / name).read_bytes() for name in names] == [one.read_bytes(), b"another"]
+    assert send(home, {"task": "read"}, *options) == receipt | {"duplicate": True}
+    assert sorted(path.name for path in place.iterdir()) == sorted(names)
+    for content in ("1", '{"attachments": []}'):
+        arguments = ("mailbox", "send", MAILBOX, "--content", content, "--attach", str(one))
+        assert home.run(*arguments, check=False).returncode == 65
+    missing = ("mailbox", "send", MAILBOX, "--content", "{}", "--attach", str(tmp_path / "none"))
+    assert home.run(*missing, check=False).returncode == 66
+    assert len(shown(home)["messages"]) == 1

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
 from program import Home, eventually
+from raw_http import ask
 from supervising import (
     ANSWERING,
     SPILLING,
@@ -156,3 +159,41 @@ def test_a_worker_that_cannot_run_costs_the_others_nothing_E03(home: Home) -> No
         send(home, "a/good", 1)
         eventually("an answer", lambda: replies(home, "a/good"))
         assert running.of("pausing", "a/good") == []
+
+
+def test_a_worker_is_stopped_and_started_over_http_and_by_no_other_site(home: Home) -> None:
+    worker = {"command": python_worker(ANSWERING), "start": "always"}
+    home.configure(supervise={"workers": {"a/b": worker}})
+    send(home, "a/b", 1)
+    daemon = home.serve()
+
+    def state() -> str:
+        return daemon.json("/api/mailboxes/a/b")["mailbox"]["worker"]
+
+    def post(wanted: str, *headers: tuple[str, str], box: str = "a/b") -> tuple[int, dict]:
+        answer = ask(daemon.url, "POST", f"/api/mailboxes/{box}/worker?wanted={wanted}", headers)
+        return answer.status, json.loads(answer.body)
+
+    try:
+        eventually("it runs", lambda: state() == "running")
+        assert post("stop", ("Origin", "https://elsewhere.example"))[0] == 403
+        assert post("stop") == (200, {"mailbox": "a/b", "wanted": "stop"})
+        eventually("it has ended", lambda: state() == "stopped")
+        assert post("maybe")[0] == 400 and post("run", box="no/body")[0] == 404
+        assert post("run") == (200, {"mailbox": "a/b", "wanted": "run"})
+        eventually("it runs again", lambda: state() == "running")
+        eventually("it has answered", lambda: daemon.json("/api/mailboxes/a/b/deliveries")["deliveries"])
+        [waiting] = daemon.json("/api/mailboxes/a/b/deliveries")["deliveries"]
+        assert (waiting["kind"], waiting["status"], waiting["attempts"]) == ("reply", "pending", 0)
+    finally:
+        assert daemon.stop() == 0
+
+
+def test_runs_of_schedules_are_told(home: Home) -> None:
+    config = configure(home, workers={"a/b": {"command": python_worker(ANSWERING)}})
+    home.run("mailbox", "schedule", "add", "a/b", "tick", "--cron", "* * * * *", "--content", "1")
+    with contextlib.closing(sqlite3.connect(mailbox(home, "a/b") / "inbound.db")) as connection, connection:
+        connection.execute("UPDATE schedules SET next_run = 60000 * (CAST(strftime('%s') AS INTEGER) / 60)")
+    with supervise(home, config) as running:
+        [sent] = running.wait_for("scheduled", "a/b")["messages"]
+        assert sent.startswith("tick@")

@@ -26,6 +26,56 @@ extension DashboardPage {
       };
       const bad = ["broken", "waiting"];
 
+      const path = (box) => "/api/mailboxes/" + box.mailbox.split("/").map(encodeURIComponent).join("/");
+      const told = new Map();
+
+      const want = async (box, button) => {
+        button.disabled = true;
+        let message = "";
+        try {
+          const answer = await fetch(path(box) + "/worker?wanted=" + (box.wanted ? "stop" : "run"), { method: "POST" });
+          if (answer.status !== 200) message = (await answer.json())?.error?.message ?? "refused (status " + answer.status + ")";
+        } catch (error) {
+          message = "no answer from the daemon (" + error.message + ")";
+        }
+        if (message) told.set(box.mailbox, message); else told.delete(box.mailbox);
+        refresh();
+      };
+
+      const open = new Set();
+      const details = new Map();
+      const hint = (text, isBad) => {
+        const node = document.createElement("p");
+        node.className = isBad ? "hint mark" : "hint";
+        node.textContent = text;
+        return node;
+      };
+      const tries = (one) => one.kind + " " + one.id + (one.status === "dead" ? " went no further" : " waits")
+        + ", " + plural(one.attempts, "attempt")
+        + (one.next_attempt ? ", next " + one.next_attempt : "") + (one.last_error ? ": " + one.last_error : "");
+      const runs = (one) => "schedule " + one.series + " (" + one.cron + ", " + one.state + "), " + plural(one.runs, "run")
+        + (one.last_run ? ", last " + one.last_run : "") + (one.next_run ? ", next " + one.next_run : "")
+        + (one.error ? ": " + one.error : "");
+      const look = async (box) => {
+        try {
+          const [left, whole] = await Promise.all([path(box) + "/deliveries?limit=20", path(box) + "?limit=1"].map(
+            async (place) => (await fetch(place, { cache: "no-store" })).json()));
+          details.set(box.mailbox, [
+            ...(left.deliveries ?? []).map((one) => [tries(one), one.status === "dead" || Boolean(one.last_error)]),
+            ...(whole.schedules ?? []).map((one) => [runs(one), Boolean(one.error)])]);
+        } catch {
+          // The next look tells.
+        }
+      };
+      const button = (text, key, press) => {
+        const node = document.createElement("button");
+        node.type = "button";
+        node.textContent = text;
+        node.dataset.key = key;
+        node.addEventListener("click", () => press(node));
+        return node;
+      };
+
       const draw = (mailboxes) => {
         const rows = mailboxes.map((box) => {
           const line = document.createElement("tr");
@@ -36,6 +86,19 @@ extension DashboardPage {
             fault.textContent = box.fault;
             name.append(fault);
           }
+          if (told.has(box.mailbox)) name.append(hint(told.get(box.mailbox), true));
+          if (open.has(box.mailbox)) {
+            const lines = details.get(box.mailbox) ?? [];
+            name.append(...(lines.length ? lines.map(([text, isBad]) => hint(text, isBad)) : [hint("no deliveries wait, no schedules")]));
+          }
+          const actions = document.createElement("p");
+          actions.append(
+            button(box.wanted ? "Stop" : "Start", box.mailbox + " wanted", (node) => want(box, node)),
+            button(open.has(box.mailbox) ? "Less" : "More", box.mailbox + " more", () => {
+              if (!open.delete(box.mailbox)) open.add(box.mailbox);
+              refresh();
+            }));
+          name.append(actions);
           const state = box.worker + (box.wanted ? "" : ", not wanted")
             + (box.incarnation > 0 ? " · no. " + whole.format(box.incarnation) : "");
           line.append(
@@ -52,7 +115,12 @@ extension DashboardPage {
           line.append(empty);
           rows.push(line);
         }
-        byId("boxes").replaceChildren(...rows);
+        // Not under a finger, and the keyboard stays where it was.
+        const table = byId("boxes");
+        if (table.matches(":active")) return;
+        const key = document.activeElement?.dataset?.key;
+        table.replaceChildren(...rows);
+        if (key) [...table.querySelectorAll("button")].find((one) => one.dataset.key === key)?.focus();
         const running = mailboxes.filter((box) => box.worker === "running").length;
         byId("boxes-hint").textContent = plural(mailboxes.length, "session") + " · " + plural(running, "worker") + " at work";
       };
@@ -63,7 +131,10 @@ extension DashboardPage {
         try {
           const answer = await fetch("/api/mailboxes", { cache: "no-store" });
           const body = await answer.json();
-          if (answer.status === 200) draw(body.mailboxes);
+          if (answer.status === 200) {
+            await Promise.all(body.mailboxes.filter((box) => open.has(box.mailbox)).map(look));
+            draw(body.mailboxes);
+          }
           else byId("boxes-hint").textContent = body?.error?.message ?? "the mailboxes cannot be read (status " + answer.status + ")";
         } catch (error) {
           byId("boxes-hint").textContent = "no answer from the daemon (" + error.message + ")";

@@ -14,6 +14,8 @@ import Hummingbird
 /// | `/api/mailboxes/AGENT/SESSION` | `status`, `limit`, `after` | `{mailbox, messages, schedules, next?, unreadable?}` |
 /// | `/api/mailboxes/AGENT/SESSION/outbound` | `limit`, `after` | `{messages, next?, unreadable?}` |
 /// | `/api/mailboxes/AGENT/SESSION/dead-letters` | | `{dead_letters, unreadable?}` |
+/// | `/api/mailboxes/AGENT/SESSION/deliveries` | `limit`, `after` | `{deliveries, next?}` |
+/// | `POST /api/mailboxes/AGENT/SESSION/worker` | `wanted` | `{mailbox, wanted}` |
 ///
 /// Nothing here takes or acknowledges a message. The files are read on the store's own threads.
 struct MailboxRoutes {
@@ -50,8 +52,19 @@ struct MailboxRoutes {
     }
   }
 
+  private struct Deliveries: Encodable {
+    var deliveries: [UndeliveredMessage]
+    var next: Int64?
+  }
+
+  private struct Wanted: Encodable {
+    var mailbox: MailboxAddress
+    var wanted: String
+  }
+
   func add(to router: Router<BasicRequestContext>) {
     let mailboxes = self.mailboxes
+    if let files = mailboxes as? SQLiteMailboxStore { Self.add(files, to: router) }
     router.get("/api/mailboxes") { request, _ in
       try await Self.answering {
         let agent = try MailboxQuery.agent(Self.parameters(request))
@@ -92,6 +105,31 @@ struct MailboxRoutes {
         return try await Self.soon {
           let list = try await mailboxes.deadLetters(in: address)
           return Letters(letters: list.letters, unreadable: list.faults.isEmpty ? nil : list.faults)
+        }
+      }
+    }
+  }
+
+  /// What a store on SQLite has beside what all have.
+  private static func add(_ mailboxes: SQLiteMailboxStore, to router: Router<BasicRequestContext>) {
+    router.get("/api/mailboxes/:agent/:session/deliveries") { request, context in
+      try await answering {
+        let address = try address(context)
+        let query = try MailboxQuery(parameters(request), takesStatus: false)
+        return try await soon {
+          _ = try? await mailboxes.drain(address)
+          let found = try await mailboxes.undelivered(in: address, limit: query.limit, after: query.after)
+          return Deliveries(deliveries: found, next: found.count == query.limit ? found.last?.seq : nil)
+        }
+      }
+    }
+    router.post("/api/mailboxes/:agent/:session/worker") { request, context in
+      try await answering {
+        let address = try address(context)
+        let isWanted = try MailboxQuery.wanted(parameters(request))
+        return try await soon {
+          try await mailboxes.want(isWanted, workerOf: address)
+          return Wanted(mailbox: address, wanted: isWanted ? "run" : "stop")
         }
       }
     }
@@ -198,6 +236,14 @@ struct MailboxQuery: Equatable {
       agent = value
     }
     return agent
+  }
+
+  /// For a worker that is to run or to be stopped.
+  static func wanted(_ parameters: [(String, String)]) throws(Problem) -> Bool {
+    guard parameters.count == 1, let (name, value) = parameters.first, name == "wanted",
+      value == "run" || value == "stop"
+    else { throw Problem(message: "Say wanted=run or wanted=stop, and nothing else.") }
+    return value == "run"
   }
 
   /// For what takes no parameters.

@@ -17,6 +17,9 @@ public final class MailboxDelivery: Service {
   private let clock: any Clock<Duration>
   private let state = Monitor(State())
 
+  /// So many ticks go by before a mailbox nobody seems to have written to is looked into all the same.
+  private static let sweep = 120
+
   private struct State {
     var sessions: [MailboxAddress: SessionDelivery] = [:]
     var isStopping = false
@@ -25,7 +28,8 @@ public final class MailboxDelivery: Service {
   /// Makes a delivery; ``run()`` starts it. The store stays the caller's to close.
   ///
   /// - Parameters:
-  ///   - tick: how often it looks into every mailbox.
+  ///   - tick: how often it sees which mailboxes were written to, and looks into those; into the others it looks now and
+  ///     then.
   ///   - clock: what ticks.
   ///   - now: the moment, as the ledger bears it.
   ///   - tell: called with what happens, from several tasks.
@@ -37,7 +41,11 @@ public final class MailboxDelivery: Service {
   ) {
     var office = SessionDelivery.Office(
       store: store, routes: routes, policy: policy, now: now, logger: logger, tell: tell)
-    if let files = store as? SQLiteMailboxStore { office.changes = { files.changes(of: $0) } }
+    if let files = store as? SQLiteMailboxStore {
+      office.changes = { files.changes(of: $0) }
+      office.stamp = { MailboxStamp(MailboxDirectory(home: files.home, address: $0)) }
+      office.nextDue = { try await files.nextDelivery(in: $0, after: $1) }
+    }
     self.office = office
     self.tick = tick
     self.clock = clock
@@ -52,9 +60,21 @@ public final class MailboxDelivery: Service {
   public func run() async throws {
     await withGracefulShutdownHandler {
       await withTaskGroup { group in
+        var ticks = 0
         while !isStopping {
-          for address in await addresses() { begin(address, &group) }
-          for session in state.withLock({ Array($0.sessions.values) }) { session.look() }
+          if let addresses = await addresses() {
+            for address in addresses { begin(address, &group) }
+            end(allBut: Set(addresses))
+          }
+          // Each has its own tick of the sweep, so that it is no burst.
+          for (index, session) in state.withLock({ $0.sessions.sorted { $0.key < $1.key } }).enumerated() {
+            if ticks % Self.sweep == index % Self.sweep {
+              session.value.look()
+            } else {
+              session.value.lookIfChanged()
+            }
+          }
+          ticks += 1
           do { try await cancelWhenGracefulShutdown { try await self.clock.sleep(for: self.tick) } } catch {
             break
           }
@@ -73,13 +93,21 @@ public final class MailboxDelivery: Service {
 
   private var isStopping: Bool { state.withLock { $0.isStopping } || Task.isCancelled }
 
-  private func addresses() async -> [MailboxAddress] {
+  /// Nil when they could not be listed.
+  private func addresses() async -> [MailboxAddress]? {
     do {
       return try await office.store.addresses()
     } catch {
       office.logger.warning(
         "the mailboxes could not be listed; it is tried again", metadata: ["reason": "\(error)"])
-      return []
+      return nil
+    }
+  }
+
+  /// Mailboxes that were removed: what is under way for them is waited for, and their files are let go of.
+  private func end(allBut addresses: Set<MailboxAddress>) {
+    for session in state.withLock({ $0.sessions.values.filter { !addresses.contains($0.address) } }) {
+      session.stop()
     }
   }
 
@@ -90,6 +118,12 @@ public final class MailboxDelivery: Service {
       state.sessions[address] = session
       return session
     }
-    if let session { group.addTask { await session.run() } }
+    guard let session else { return }
+    session.look()
+    group.addTask {
+      await session.run()
+      // One that is made again by the same name has another.
+      self.state.withLock { if $0.sessions[address] === session { $0.sessions[address] = nil } }
+    }
   }
 }

@@ -15,6 +15,10 @@ final class SessionDelivery: Sendable {
     var now: @Sendable () -> UTCInstant
     /// Signs that somebody wrote to a mailbox; it may be silent.
     var changes: @Sendable (MailboxAddress) -> AsyncStream<Void> = { _ in AsyncStream { $0.finish() } }
+    /// What is seen of a mailbox without opening it; nil when that is not known, and so may always have changed.
+    var stamp: @Sendable (MailboxAddress) -> MailboxStamp? = { _ in nil }
+    /// When the next of its deliveries is due; of use only with stamps.
+    var nextDue: @Sendable (MailboxAddress, UTCInstant) async throws -> UTCInstant? = { _, _ in nil }
     var logger: Logger
     var tell: @Sendable (DeliveryEvent) -> Void
   }
@@ -39,6 +43,10 @@ final class SessionDelivery: Sendable {
   private struct Flags {
     var isLookWaiting = false
     var isStopping = false
+    /// What was seen before the last look that went well, after which nothing was left to be begun.
+    var stamp: MailboxStamp?
+    /// When the next delivery is due; nil when none is.
+    var nextDue: UTCInstant?
   }
 
   init(_ address: MailboxAddress, _ office: Office) {
@@ -54,6 +62,17 @@ final class SessionDelivery: Sendable {
       return !flags.isLookWaiting
     }
     if isFirst { input.yield(.look) }
+  }
+
+  /// Looks, if somebody has written to the mailbox since the last look, or something has become due.
+  func lookIfChanged() {
+    let now = office.now()
+    if let stamp = office.stamp(address),
+      flags.withLock({ flags in flags.stamp == stamp && (flags.nextDue.map { $0 > now } ?? true) })
+    {
+      return
+    }
+    look()
   }
 
   /// Begins nothing more; ``run()`` ends when what is under way has ended and is written down.
@@ -72,7 +91,7 @@ final class SessionDelivery: Sendable {
     // What is said is seen within a moment, and not with the next tick.
     let listening = Task { [office, address] in
       for await _ in office.changes(address) {
-        self.look()
+        self.lookIfChanged()
         try? await Task.sleep(for: Self.signPause)
       }
     }
@@ -84,7 +103,10 @@ final class SessionDelivery: Sendable {
         case .look:
           flags.withLock { $0.isLookWaiting = false }
           events = [.looked(await looked(&failures))]
-        case .event(let event): events = [event]
+        case .event(let event):
+          events = [event]
+          // It is tried again, and nobody may have written anything.
+          if case .passedOver = event { flags.withLock { $0.stamp = nil } }
         case .stop: events = [.stop]
         }
         while !events.isEmpty {
@@ -107,10 +129,15 @@ final class SessionDelivery: Sendable {
   }
 
   private func looked(_ failures: inout Int) async -> [DueDelivery] {
+    // Before the look: what is written meanwhile makes for another.
+    let stamp = office.stamp(address).flatMap { $0.isSettled() ? $0 : nil }
+    flags.withLock { $0.stamp = nil }
     do {
       if !isStopping { try await office.store.drain(address) }
-      let due = try await office.store.dueDeliveries(
-        in: address, perKind: Self.perKind, now: office.now())
+      let now = office.now()
+      let due = try await office.store.dueDeliveries(in: address, perKind: Self.perKind, now: now)
+      let next = try await office.nextDue(address, now)
+      flags.withLock { ($0.stamp, $0.nextDue) = (stamp, next) }
       failures = 0
       return due
     } catch {
@@ -183,6 +210,7 @@ final class SessionDelivery: Sendable {
       office.logger.warning(
         "what came of a delivery could not be written down; it is tried again, and nothing is sent before that",
         metadata: ["mailbox": "\(address)", "id": "\(id)", "reason": "\(error)"])
+      flags.withLock { $0.stamp = nil }
       return .unsettled(seq: due.message.seq)
     }
   }

@@ -13,17 +13,18 @@ public import ServiceLifecycle
 /// time, and a clock that was moved is noticed with the next minute (row E10).
 public struct ScheduleRunner<C: Clock>: Service where C.Duration == Duration {
   /// Something a host may want to know.
-  public struct News: Sendable, Hashable {
-    /// Whose schedules.
-    public var mailbox: MailboxAddress
-    /// What came of them.
-    public var runs: ScheduleRuns
-  }
+  public typealias News = ScheduleNews
 
   /// Mailboxes looked at together.
   private static var width: Int { 16 }
   /// After it a mailbox that could not be used is looked at again.
   private static var pauseAfterFault: Duration { .seconds(5) }
+
+  /// What a look at a mailbox told, good for as long as nobody has written to it.
+  private struct Known {
+    var stamp: MailboxStamp
+    var next: UTCInstant?
+  }
 
   private let store: any MailboxStore
   private let clock: C
@@ -48,8 +49,13 @@ public struct ScheduleRunner<C: Clock>: Service where C.Duration == Duration {
   /// Runs what is due, minute by minute, until it is cancelled or told to stop. Closes the store.
   public func run() async {
     var faults: [MailboxAddress?: String] = [:]
+    var known: [MailboxAddress: Known] = [:]
+    var (last, looks) = (now(), 0)
     while !Task.isCancelled, !Task.isShuttingDownGracefully {
-      await look(&faults)
+      // A clock that was set back makes others due, by rules that are in the files.
+      if now() < last || looks % 60 == 0 { known = [:] }
+      (last, looks) = (now(), looks + 1)
+      await look(&faults, &known)
       let pause = faults.isEmpty ? untilNextMinute : min(untilNextMinute, Self.pauseAfterFault)
       do {
         try await cancelWhenGracefulShutdown { try await clock.sleep(for: pause) }
@@ -67,20 +73,44 @@ public struct ScheduleRunner<C: Clock>: Service where C.Duration == Duration {
 
   /// Looks at every mailbox once. `faults` has those that could not be used, nil standing for the list of them, and is
   /// told from the last look, so that the same reason is logged once.
-  private func look(_ faults: inout [MailboxAddress?: String]) async {
+  private func look(
+    _ faults: inout [MailboxAddress?: String], _ known: inout [MailboxAddress: Known]
+  ) async {
     var failed: [MailboxAddress?: String] = [:]
     do {
-      var rest = try await store.addresses()[...]
-      await withTaskGroup(of: (MailboxAddress, String?).self) { group in
-        for _ in 0..<Self.width {
-          guard let next = rest.popFirst() else { break }
-          group.addTask { (next, await runDue(next)) }
+      let all = try await store.addresses()
+      var found: [MailboxAddress: Known] = [:]
+      var changed: [(MailboxAddress, MailboxStamp?)] = []
+      for address in all {
+        let stamp = (store as? SQLiteMailboxStore).map {
+          MailboxStamp(inboundOf: MailboxDirectory(home: $0.home, address: address))
         }
-        while let (address, fault) = await group.next() {
-          if let fault { failed[address] = fault }
-          if let next = rest.popFirst() { group.addTask { (next, await runDue(next)) } }
+        if let before = known[address], before.stamp == stamp, before.next.map({ $0 > now() }) ?? true {
+          found[address] = before
+        } else {
+          changed.append((address, stamp.flatMap { $0.isSettled() ? $0 : nil }))
         }
       }
+      var rest = changed[...]
+      await withTaskGroup(of: (MailboxAddress, String?, Known?).self) { group in
+        func add(_ next: (MailboxAddress, MailboxStamp?)) {
+          group.addTask {
+            let (fault, time) = await runDue(next.0)
+            guard fault == nil, let stamp = next.1 else { return (next.0, fault, nil) }
+            return (next.0, nil, Known(stamp: stamp, next: time))
+          }
+        }
+        for _ in 0..<Self.width {
+          guard let next = rest.popFirst() else { break }
+          add(next)
+        }
+        while let (address, fault, looked) = await group.next() {
+          if let fault { failed[address] = fault }
+          if let looked { found[address] = looked }
+          if let next = rest.popFirst() { add(next) }
+        }
+      }
+      known = found
     } catch {
       failed[nil] = Self.reason(error)
     }
@@ -92,18 +122,18 @@ public struct ScheduleRunner<C: Clock>: Service where C.Duration == Duration {
     faults = failed
   }
 
-  /// Returns why a mailbox could not be used.
-  private func runDue(_ address: MailboxAddress) async -> String? {
-    guard !Task.isCancelled else { return nil }
+  /// Returns why a mailbox could not be used, or when the next of its schedules is due.
+  private func runDue(_ address: MailboxAddress) async -> (String?, UTCInstant?) {
+    guard !Task.isCancelled else { return (nil, nil) }
     do {
       let runs = try await store.runDueSchedules(in: address, now: now())
       report(runs, address)
-      return nil
+      return (nil, runs.next)
     } catch let error as MailboxError where error.code == .notFound {
       // It was removed since it was listed.
-      return nil
+      return (nil, nil)
     } catch {
-      return Self.reason(error)
+      return (Self.reason(error), nil)
     }
   }
 
@@ -123,7 +153,7 @@ public struct ScheduleRunner<C: Clock>: Service where C.Duration == Duration {
           "mailbox": "\(address)", "sent": "\(runs.sent.count)", "left_out": "\(runs.leftOut)",
         ])
     }
-    tell(News(mailbox: address, runs: runs))
+    tell(News(time: now(), mailbox: address, runs: runs))
   }
 
   private static func reason(_ error: any Error) -> String {
@@ -133,7 +163,10 @@ public struct ScheduleRunner<C: Clock>: Service where C.Duration == Duration {
 
 extension ScheduleRunner<ContinuousClock> {
   /// A runner for a home, by the machine's clock.
-  public init(home: String, configuration: MailboxConfiguration = .init(), logger: Logger) {
+  public init(
+    home: String, configuration: MailboxConfiguration = .init(), logger: Logger,
+    tell: @escaping @Sendable (News) -> Void = { _ in }
+  ) {
     var configuration = configuration
     // Whoever is held up is looked at again; the others' minute is not to pass meanwhile.
     configuration.patience = .seconds(5)
@@ -141,6 +174,6 @@ extension ScheduleRunner<ContinuousClock> {
     configuration.maximumOpen = Self.width
     self.init(
       SQLiteMailboxStore(home: home, configuration: configuration), clock: ContinuousClock(),
-      now: { UTCInstant.now }, logger: logger)
+      now: { UTCInstant.now }, logger: logger, tell: tell)
   }
 }

@@ -55,7 +55,7 @@ final class Mailbox: Sendable {
   }
 
   func close() async {
-    // The worker's file goes with the last mailbox of the process that has it.
     await opening.close()
+    await outbound.rest()
   }
 }

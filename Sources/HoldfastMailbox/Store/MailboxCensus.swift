@@ -3,14 +3,6 @@
 import GRDB
 import HoldfastEngine
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// How things are with all mailboxes of a home together.
 public struct MailboxTotals: Sendable, Hashable, Codable {
   /// How many there are.
@@ -46,17 +38,14 @@ public struct MailboxTotals: Sendable, Hashable, Codable {
 /// A mailbox is opened only when one of its files has changed since, or something in it has become due; and a look that
 /// takes long ends, to go on with the next. It drains nothing and writes nothing.
 public actor MailboxCensus {
-  private struct Stamp: Hashable {
-    var bytes: Int64 = 0
-    var touched: [Int64] = []
-  }
-
   private struct Known {
-    var stamp: Stamp
+    var stamp: MailboxStamp
     var summary: MailboxSummary
     /// When something more becomes due, in milliseconds since 1970.
     var nextDue: Int64
     var isReadable: Bool
+    /// Whether what was counted is all that had been written then.
+    var isSettled: Bool
   }
 
   private let store: SQLiteMailboxStore
@@ -93,11 +82,13 @@ public actor MailboxCensus {
     let addresses = try await store.addresses()
     known = known.filter { addresses.contains($0.key) }
     let home = store.home
-    let stamps = await Self.stamps(addresses, home: home)
+    let stamps = try await Self.stamps(addresses, home: home)
     var changed: [MailboxAddress] = []
     let now = UTCInstant.now.milliseconds
     for address in addresses {
-      if let known = known[address], known.stamp == stamps[address], known.nextDue > now { continue }
+      if let known = known[address], known.stamp == stamps[address], known.isSettled, known.nextDue > now {
+        continue
+      }
       changed.append(address)
     }
     // Those never seen first; of the others those that wait longest come round by their order.
@@ -105,7 +96,8 @@ public actor MailboxCensus {
     for address in changed {
       // One at least, so that it comes to an end.
       guard address == changed.first || .now < deadline else { break }
-      known[address] = await count(address, stamps[address] ?? Stamp())
+      guard let stamp = stamps[address] else { continue }
+      known[address] = await count(address, stamp)
     }
     var totals = MailboxTotals()
     totals.count = addresses.count
@@ -126,49 +118,28 @@ public actor MailboxCensus {
     return totals
   }
 
-  private func count(_ address: MailboxAddress, _ stamp: Stamp) async -> Known {
+  private func count(_ address: MailboxAddress, _ stamp: MailboxStamp) async -> Known {
     do {
       let (summary, nextDue, isReadable) = try await store.count(address)
-      return Known(stamp: stamp, summary: summary, nextDue: nextDue, isReadable: isReadable)
+      return Known(
+        stamp: stamp, summary: summary, nextDue: nextDue, isReadable: isReadable, isSettled: stamp.isSettled()
+      )
     } catch {
       // It is tried again when it has changed; and now and then, for what is wrong may lie elsewhere.
       let later = UTCInstant.now.milliseconds + 60_000
-      return Known(stamp: stamp, summary: MailboxSummary(address), nextDue: later, isReadable: false)
+      return Known(
+        stamp: stamp, summary: MailboxSummary(address), nextDue: later, isReadable: false, isSettled: true)
     }
   }
 
-  private static func stamps(_ addresses: [MailboxAddress], home: String) async -> [MailboxAddress: Stamp] {
-    let read = {
-      @Sendable () -> [MailboxAddress: Stamp] in
+  private static func stamps(_ addresses: [MailboxAddress], home: String) async throws -> [MailboxAddress:
+    MailboxStamp]
+  {
+    try await BlockingThread.run(named: "hf-mailboxes") {
       Dictionary(
-        addresses.map { address in
-          let directory = MailboxDirectory(home: home, address: address)
-          return (address, stamp([directory.inbound, directory.outbound]))
-        }, uniquingKeysWith: { one, _ in one })
+        addresses.map { ($0, MailboxStamp(MailboxDirectory(home: home, address: $0))) },
+        uniquingKeysWith: { one, _ in one })
     }
-    return (try? await BlockingThread.run(named: "hf-mailboxes") { read() }) ?? [:]
-  }
-
-  /// By their names: a descriptor's close would drop SQLite's locks (row B01).
-  private static func stamp(_ databases: [String]) -> Stamp {
-    var stamp = Stamp()
-    for path in databases.flatMap({ [$0, $0 + "-wal"] }) {
-      var info = stat()
-      guard unsafe lstat(path, &info) == 0 else {
-        stamp.touched.append(-1)
-        continue
-      }
-      #if canImport(Darwin)
-        let time = info.st_mtimespec
-      #else
-        let time = info.st_mtim
-      #endif
-      stamp.bytes += Int64(info.st_size)
-      stamp.touched += [
-        Int64(info.st_ino), Int64(info.st_size), Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec),
-      ]
-    }
-    return stamp
   }
 }
 

@@ -10,6 +10,7 @@ public import ServiceLifecycle
 public struct MailboxPruner<C: Clock>: Service where C.Duration == Duration {
   /// So long nothing is removed from one mailbox before the next has its turn.
   private static var budget: Duration { .seconds(2) }
+  private static var firstPause: Duration { .seconds(300) }
   private static var pause: Duration { .seconds(3600) }
 
   private let store: SQLiteMailboxStore
@@ -29,13 +30,16 @@ public struct MailboxPruner<C: Clock>: Service where C.Duration == Duration {
 
   /// Removes what is old, hour by hour, until it is cancelled or told to stop. Closes the store.
   public func run() async {
+    // Whoever starts has more urgent things to do.
+    var pause = Self.firstPause
     while !Task.isCancelled, !Task.isShuttingDownGracefully {
-      await prune()
       do {
-        try await cancelWhenGracefulShutdown { try await clock.sleep(for: Self.pause) }
+        try await cancelWhenGracefulShutdown { [pause] in try await clock.sleep(for: pause) }
       } catch {
         break
       }
+      await prune()
+      pause = Self.pause
     }
     await store.close()
   }

@@ -58,6 +58,14 @@ actor OpenMailboxes {
     }
   }
 
+  /// Lets go of those that were removed and are not in use; those in use with the next call.
+  func release(allBut present: [MailboxAddress]) async {
+    let present = Set(present)
+    for (address, entry) in entries where entry.users == 0 && !present.contains(address) {
+      await end(address)
+    }
+  }
+
   private func end(_ address: MailboxAddress) async {
     guard let entry = entries.removeValue(forKey: address) else { return }
     let task = Task {

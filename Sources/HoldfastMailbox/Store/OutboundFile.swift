@@ -67,6 +67,9 @@ actor OutboundFile {
     waitingForSilence = nil
   }
 
+  /// Lets go of the file; the next look opens it again.
+  func rest() async { await reader.close() }
+
   /// Runs `body`, which looks into the file by means of its own, while nobody in this process is alone with it. The file
   /// was seen to be there, and whole, just before.
   func beside<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
@@ -104,7 +107,8 @@ actor OutboundFile {
   /// No worker is at work on a file without its tables; on one that has them this only looks. It must be a look by
   /// SQLite, not by a descriptor of our own (row B01).
   func make() async throws {
-    guard !isMade else { return }
+    // A mailbox that was removed may be made again by the same name.
+    guard !isMade || MailboxDirectory.Entry(directory.outbound) == nil else { return }
     let running =
       making
       ?? Task {

@@ -16,6 +16,33 @@ public struct DueDelivery: Sendable, Hashable {
   public var lastError: String?
 }
 
+/// A message of the worker's that was not delivered, as the host's ledger has it.
+public struct UndeliveredMessage: Sendable, Hashable, Encodable {
+  /// Its place among the worker's.
+  public var seq: Int64
+  /// What it is called.
+  public var id: String
+  /// What sort of message it is.
+  public var kind: String
+  /// `pending` or `dead`.
+  public var status: String
+  /// How often it was tried.
+  public var attempts: Int
+  /// When it was first tried.
+  public var firstAttempt: UTCInstant?
+  /// When it is tried next; nil when that has no time.
+  public var nextAttempt: UTCInstant?
+  /// What went wrong last.
+  public var lastError: String?
+
+  private enum CodingKeys: String, CodingKey {
+    case seq, id, kind, status, attempts
+    case firstAttempt = "first_attempt"
+    case nextAttempt = "next_attempt"
+    case lastError = "last_error"
+  }
+}
+
 extension SQLiteMailboxStore {
   /// What may be delivered now, in the worker's order, so many of each kind: what may not is left out before anything
   /// is counted, and no kind crowds out another (row E11).
@@ -39,17 +66,52 @@ extension SQLiteMailboxStore {
               message: message, attempts: row.attempts,
               firstAttempt: row.firstAttempt.map(UTCInstant.init(milliseconds:)), lastError: row.lastError))
         }
-        let read = page.next.map { next in rest.prefix { $0 <= next } } ?? rest
-        let readable = Set(page.messages.map(\.seq))
-        for seq in read where !readable.contains(seq) {
-          let error =
-            page.faults.first { $0.subject == "messages_out \(seq)" }?.reason
-            ?? "It is not in outbound.db any more."
-          _ = try await Self.giveUp(seq, reason: "unreadable", error: error, mailbox)
-        }
-        rest = rest.dropFirst(read.count)
+        rest = rest.dropFirst(try await Self.giveUpUnreadable(Array(rest), page, mailbox))
       }
       return due
+    }
+  }
+
+  /// Of the sequences a page was read for, gives up those that could not be: nothing is to wait behind them, and nobody is
+  /// to meet them again and again (row E13). Returns how many of them the page has come to.
+  @discardableResult
+  static func giveUpUnreadable(
+    _ sequences: [Int64], _ page: OutboundPage, _ mailbox: Mailbox
+  ) async throws -> Int {
+    let read = page.next.map { next in sequences.prefix { $0 <= next } } ?? sequences[...]
+    let readable = Set(page.messages.map(\.seq))
+    for seq in read where !readable.contains(seq) {
+      let error =
+        page.faults.first { $0.subject == "messages_out \(seq)" }?.reason
+        ?? "It is not in outbound.db any more."
+      _ = try await giveUp(seq, reason: "unreadable", error: error, mailbox)
+    }
+    return read.count
+  }
+
+  /// What of the worker's was not delivered, in its order, with what was tried: what waits, and what went no further.
+  public func undelivered(
+    in address: MailboxAddress, limit: Int, after seq: Int64?
+  ) async throws -> [UndeliveredMessage] {
+    try await with(address) { mailbox in
+      try await mailbox.read { db in
+        try Row.fetchAll(
+          db,
+          sql: """
+            SELECT seq, id, kind, status, attempts, first_attempt, next_attempt, last_error FROM deliveries
+            WHERE status <> 'delivered' AND seq > ? ORDER BY seq LIMIT ?
+            """, arguments: [seq ?? 0, max(limit, 1)]
+        ).map { row in
+          let isPending = row["status"] == "pending"
+          let next: Int64 = row["next_attempt"]
+          return UndeliveredMessage(
+            seq: row["seq"], id: row["id"], kind: row["kind"], status: row["status"],
+            attempts: row["attempts"],
+            firstAttempt: (row["first_attempt"] as Int64?).map(UTCInstant.init(milliseconds:)),
+            nextAttempt: isPending && next > 0 ? UTCInstant(milliseconds: next) : nil,
+            lastError: row["last_error"])
+        }
+      }
     }
   }
 
@@ -91,6 +153,18 @@ extension SQLiteMailboxStore {
       }
     }
     return rows.sorted { $0.seq < $1.seq }
+  }
+
+  /// When the first of the deliveries that are not due yet will be; nil when there is none.
+  func nextDelivery(in address: MailboxAddress, after now: UTCInstant) async throws -> UTCInstant? {
+    try await with(address) { mailbox in
+      try await mailbox.read { db in
+        try Int64.fetchOne(
+          db, sql: "SELECT min(next_attempt) FROM deliveries WHERE status = 'pending' AND next_attempt > ?",
+          arguments: [now.milliseconds]
+        ).map(UTCInstant.init(milliseconds:))
+      }
+    }
   }
 
   /// Writes down that a delivery is about to be tried, and when again should nothing more be heard of it: before the

@@ -93,7 +93,8 @@ public final class SQLiteMailboxStore: MailboxStore {
     }
   }
 
-  /// What the worker sent and nobody has taken yet.
+  /// What the worker sent and nobody has taken yet. What cannot be read is told, this once: it becomes a dead letter with
+  /// its bytes.
   public func receive(
     from address: MailboxAddress, limit: Int, after seq: Int64?
   ) async throws -> OutboundPage {
@@ -110,7 +111,9 @@ public final class SQLiteMailboxStore: MailboxStore {
             """, arguments: [seq ?? 0, now, max(limit, 1) + 1])
       }
       let isMore = wanted.count > max(limit, 1)
-      var page = try await Self.outbound(isMore ? Array(wanted.dropLast()) : wanted, mailbox)
+      let sequences = isMore ? Array(wanted.dropLast()) : wanted
+      var page = try await Self.outbound(sequences, mailbox)
+      try await Self.giveUpUnreadable(sequences, page, mailbox)
       if page.next == nil, isMore { page.next = wanted.dropLast().last }
       return page
     }
@@ -177,10 +180,12 @@ public final class SQLiteMailboxStore: MailboxStore {
     }
   }
 
-  /// The mailboxes there are.
+  /// The mailboxes there are. The files of those that were removed are let go of.
   public func addresses() async throws -> [MailboxAddress] {
     let home = self.home
-    return try await BlockingThread.run(named: "hf-mailboxes") { try MailboxDirectory.all(home: home) }
+    let all = try await BlockingThread.run(named: "hf-mailboxes") { try MailboxDirectory.all(home: home) }
+    await opened.release(allBut: all)
+    return all
   }
 
   /// Lets go of every file.

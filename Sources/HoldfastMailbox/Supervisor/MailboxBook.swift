@@ -7,6 +7,49 @@ import HoldfastEngine
 public struct MailboxBook: WorkerBook {
   private let store: SQLiteMailboxStore
   private let address: MailboxAddress
+  private let known = Known()
+
+  /// What was read last of the host's file, good for as long as nobody has written to it.
+  private final class Known: Sendable {
+    struct Glance: Sendable {
+      var stamp: MailboxStamp
+      var isWanted: Bool
+      var due: Int
+      /// When more is due; nil when nothing will be.
+      var nextDue: Int64?
+    }
+    let glance = Monitor<(Glance, Int)?>(nil)
+  }
+
+  /// So often what is known is given before it is read again all the same.
+  private static let sweep = 240
+
+  private func glance() async throws -> Known.Glance {
+    let stamp = MailboxStamp(inboundOf: MailboxDirectory(home: store.home, address: address))
+    let isSettled = stamp.isSettled()
+    let now = UnixTime.now().milliseconds
+    let known = known.glance.withLock { known -> Known.Glance? in
+      guard let (glance, left) = known, left > 0, glance.stamp == stamp,
+        glance.nextDue.map({ $0 > now }) ?? true
+      else { return nil }
+      known = (glance, left - 1)
+      return glance
+    }
+    if let known { return known }
+    let read = try await store.with(address) { mailbox in
+      try await mailbox.read { db in
+        let isWanted = try String.fetchOne(db, sql: "SELECT wanted FROM worker") != "stop"
+        let waking = "status = 'pending' AND trigger = 1 AND process_after"
+        let due = try Int.fetchOne(
+          db, sql: "SELECT count(*) FROM messages_in WHERE \(waking) <= ?", arguments: [now])
+        let next = try Int64.fetchOne(
+          db, sql: "SELECT min(process_after) FROM messages_in WHERE \(waking) > ?", arguments: [now])
+        return Known.Glance(stamp: stamp, isWanted: isWanted, due: due ?? 0, nextDue: next)
+      }
+    }
+    self.known.glance.withLock { $0 = isSettled ? (read, Self.sweep) : nil }
+    return read
+  }
 
   /// The book of a session; nothing is opened or made yet.
   public init(_ store: SQLiteMailboxStore, _ address: MailboxAddress) {
@@ -115,19 +158,11 @@ public struct MailboxBook: WorkerBook {
   }
 
   /// Whether the worker is wanted.
-  public func isWanted() async throws -> Bool {
-    try await store.with(address) { mailbox in
-      try await mailbox.read { db in try String.fetchOne(db, sql: "SELECT wanted FROM worker") != "stop" }
-    }
-  }
+  public func isWanted() async throws -> Bool { try await glance().isWanted }
 
   /// Keeps whether it is wanted, durably.
   public func want(_ isWanted: Bool) async throws {
-    try await store.with(address) { mailbox in
-      try await mailbox.write { db in
-        try db.execute(sql: "UPDATE worker SET wanted = ?", arguments: [isWanted ? "run" : "stop"])
-      }
-    }
+    try await store.want(isWanted, workerOf: address)
   }
 
   /// The claims that are held, each for the try at hand.
@@ -140,7 +175,7 @@ public struct MailboxBook: WorkerBook {
   }
 
   /// How many messages are due that wake a worker.
-  public func dueCount() async throws -> Int { try await store.dueCount(in: address) }
+  public func dueCount() async throws -> Int { try await glance().due }
 
   /// The sum of what it has said and of what it has finished.
   public func progress() async throws -> Int64 {
@@ -163,5 +198,18 @@ public struct MailboxBook: WorkerBook {
   /// Does something with the worker's file while nobody in this process looks into it.
   public func alone<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
     try await store.with(address) { try await $0.withoutLookers(body) }
+  }
+}
+
+extension SQLiteMailboxStore {
+  /// Keeps whether a session's worker is wanted, durably; whoever watches over it, now or later, follows.
+  ///
+  /// - Throws: ``MailboxError`` `notFound`.
+  public func want(_ isWanted: Bool, workerOf address: MailboxAddress) async throws {
+    try await with(address) { mailbox in
+      try await mailbox.write { db in
+        try db.execute(sql: "UPDATE worker SET wanted = ?", arguments: [isWanted ? "run" : "stop"])
+      }
+    }
   }
 }

@@ -17,6 +17,9 @@ public final class Supervisor: Service {
 
   private struct State {
     var running: [MailboxAddress: WorkerSupervisor<ContinuousClock>] = [:]
+    var tasks: [MailboxAddress: Task<Void, Never>] = [:]
+    /// Those whose directory is gone, and since when.
+    var removed: [MailboxAddress: ContinuousClock.Instant] = [:]
     var isStopping = false
   }
 
@@ -42,7 +45,10 @@ public final class Supervisor: Service {
       await withTaskGroup { group in
         for address in configuration.workers.keys.sorted() { begin(address, &group) }
         while !configuration.agents.isEmpty, !isStopping {
-          for address in await found() { begin(address, &group) }
+          if let found = await found() {
+            for address in found { begin(address, &group) }
+            end(allBut: Set(found))
+          }
           do { try await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(1)) } } catch {
             break
           }
@@ -62,14 +68,41 @@ public final class Supervisor: Service {
   private var isStopping: Bool { state.withLock { $0.isStopping } || Task.isCancelled }
 
   /// The mailboxes of agents all of whose sessions are watched over.
-  private func found() async -> [MailboxAddress] {
+  ///
+  /// Nil when they could not be listed.
+  private func found() async -> [MailboxAddress]? {
     do {
       return try await store.addresses().filter { configuration.agents[$0.agent] != nil }
     } catch {
       logger.warning("the mailboxes could not be listed; it is tried again", metadata: ["reason": "\(error)"])
-      return []
+      return nil
     }
   }
+
+  /// Ends the workers of mailboxes that were removed, those of an agent's whole: who is named by itself has his made again
+  /// by the next host. Where nothing can be written down any more, an end is not waited for longer than it may take.
+  private func end(allBut addresses: Set<MailboxAddress>) {
+    let now = ContinuousClock.now
+    let (first, last) = state.withLock { state in
+      let gone = state.running.filter { configuration.workers[$0.key] == nil && !addresses.contains($0.key) }
+      var first: [WorkerSupervisor<ContinuousClock>] = []
+      var last: [Task<Void, Never>] = []
+      for (address, supervisor) in gone {
+        guard let since = state.removed[address] else {
+          state.removed[address] = now
+          first.append(supervisor)
+          continue
+        }
+        let patience = Self.removalPatience + (configuration.worker(of: address)?.policy.stopGrace ?? .zero)
+        if since + patience < now, let task = state.tasks[address] { last.append(task) }
+      }
+      return (first, last)
+    }
+    for supervisor in first { supervisor.shutDown() }
+    for task in last { task.cancel() }
+  }
+
+  private static let removalPatience = Duration.seconds(5)
 
   private func begin(_ address: MailboxAddress, _ group: inout TaskGroup<Void>) {
     guard let worker = configuration.worker(of: address) else { return }
@@ -85,6 +118,18 @@ public final class Supervisor: Service {
       state.running[address] = supervisor
       return supervisor
     }
-    if let supervisor { group.addTask { await supervisor.run() } }
+    guard let supervisor else { return }
+    let running = Task { await supervisor.run() }
+    state.withLock { $0.tasks[address] = running }
+    group.addTask {
+      await withTaskCancellationHandler {
+        await running.value
+      } onCancel: {
+        running.cancel()
+      }
+      self.state.withLock {
+        ($0.running[address], $0.tasks[address], $0.removed[address]) = (nil, nil, nil)
+      }
+    }
   }
 }

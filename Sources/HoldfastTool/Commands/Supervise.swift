@@ -95,7 +95,10 @@ struct Supervise: AsyncParsableCommand {
       services.append(.init(service: supervisor, successTerminationBehavior: .gracefullyShutdownGroup))
     }
     let schedules = ScheduleRunner(
-      home: home.path, configuration: configuration.mailboxes, logger: Logger(label: "holdfast"))
+      home: home.path, configuration: configuration.mailboxes, logger: Logger(label: "holdfast")
+    ) { news in
+      say(news) { "\(news.time)  \(news.mailbox)  \(Console.printable(news.sentence))" }
+    }
     services.append(.init(service: schedules, successTerminationBehavior: .ignore))
     let pruner = MailboxPruner(
       home: home.path, configuration: configuration.mailboxes, logger: Logger(label: "holdfast"))

@@ -101,7 +101,9 @@ import Testing
         "waiting", "refused", "refused-again",
       ])
     #expect(
-      try await outbound("SELECT message FROM processing ORDER BY message") == ["failed", "given-up", "taken"])
+      try await outbound("SELECT message FROM processing ORDER BY message") == [
+        "failed", "given-up", "taken",
+      ])
     #expect(try await inbound("SELECT id FROM dead_letters ORDER BY id") == ["failed", "refused-again"])
     let page = try await store.receive(from: address, limit: 9, after: nil)
     #expect(page.messages.map(\.id) == ["waiting", "refused"])
@@ -221,6 +223,8 @@ import Testing
       SQLiteMailboxStore(home: home.path), clock: clock, now: { now },
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let running = Task { await pruner.run() }
+    await clock.sleepers(1)
+    clock.advance(by: .seconds(300))
     await clock.sleepers(1)
     #expect(try await inbound("SELECT id FROM messages_in WHERE id IN ('done', 'taken-back')") == [])
     try await store.cancel("x", in: other)

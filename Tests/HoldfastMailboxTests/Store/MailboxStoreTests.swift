@@ -258,6 +258,18 @@ struct MailboxStoreTests {
     let page = try await store.receive(from: address, limit: 9, after: nil)
     #expect(page.messages.map(\.id) == ["a", "b"])
     #expect(page.faults.map(\.subject) == ["messages_out 2"])
+    // Told once: it is a dead letter with its bytes, and the worker is told.
+    let again = try await store.receive(from: address, limit: 9, after: nil)
+    #expect(again.messages.map(\.id) == ["a", "b"] && again.faults.isEmpty)
+    let kept = try await store.with(address) { mailbox in
+      try await mailbox.read { db in
+        try String.fetchAll(
+          db, sql: "SELECT hex(CAST(content AS BLOB)) || reason FROM dead_letters WHERE id = 'bad'")
+      }
+    }
+    #expect(kept == ["FF41unreadable"])
+    let told = try await store.messages(in: address, states: [.pending], limit: 9, after: nil).messages
+    #expect(told.map(\.kind) == ["message", "delivery-failed"])
     await store.close()
   }
 

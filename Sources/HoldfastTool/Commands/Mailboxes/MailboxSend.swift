@@ -5,6 +5,12 @@ import HoldfastEngine
 import HoldfastGateway
 import HoldfastMailbox
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 /// `holdfast mailbox send`.
 struct MailboxSend: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,10 +21,14 @@ struct MailboxSend: AsyncParsableCommand {
         holdfast mailbox send writer/session-1 --content '{"task":"begin"}'
         holdfast mailbox send writer/session-1 --id tg-881 --kind chat --content '"Hello"'
         holdfast mailbox send writer/session-1 --content 1 --after 2026-12-01T09:00:00Z
+        holdfast mailbox send writer/session-1 --content '{}' --attach plan.pdf
 
       The content is any JSON. The mailbox is made when it is not there. The same id
       with the same content is sent once ("duplicate":true); with another content it
       is kept under a new id, and wanted_id says so.
+
+      Files are copied into the mailbox's attachments/, and the content, an object,
+      has their names there in "attachments".
       """)
 
   @OptionGroup var mailbox: MailboxArgument
@@ -42,6 +52,9 @@ struct MailboxSend: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("So often it is tried (default: 5).", valueName: "count"))
   var tries: Int?
 
+  @Option(name: .long, help: ArgumentHelp("Send this file along; again for each.", valueName: "file"))
+  var attach: [String] = []
+
   @Flag(name: .long, help: "For a worker that starts later only, not for one that runs and may be ending.")
   var wakeOnly = false
 
@@ -64,9 +77,24 @@ struct MailboxSend: AsyncParsableCommand {
     message.wakeOnly = wakeOnly
     message.wakes = !quiet
     if let tries { message.maximumTries = tries }
+    let files = try attach.map(read)
     let receipt = try await common.withMailboxes(making: true) { [message] store in
-      try await store.send(message, to: mailbox.address)
+      try await store.send(message, attaching: files, to: mailbox.address)
     }
     Console.print(try JSONLine.text(receipt))
+  }
+
+  private func read(_ file: String) throws -> (name: String, data: Data) {
+    let path = Home.absolute(file)
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw Home.exists(path)
+        ? Failure(ExitStatus.permission, "\(file) cannot be read; give this user the right to read it.")
+        : Failure(ExitStatus.noInput, "There is no file \(file).")
+    }
+    guard data.count <= MailboxAttachments.usualMost else {
+      throw Failure(
+        ExitStatus.dataError, "\(file) has \(data.count) bytes; an attachment has 64 MiB at most.")
+    }
+    return (path.split(separator: "/").last.map(String.init) ?? "file", data)
   }
 }
