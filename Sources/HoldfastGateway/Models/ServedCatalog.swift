@@ -82,6 +82,8 @@ public final class ServedCatalog: Service {
       } catch {
         if !Task.isCancelled { warn("the catalogue could not be brought up to date; trying again", error) }
       }
+      // Nobody reads what has expired; that it is still there only costs room.
+      _ = try? await store.removeExpired()
       try? await Task.sleep(for: pace.refreshing)
     }
   }
