@@ -255,7 +255,9 @@ import Testing
   @Test func whatAKilledBackupLeftIsRemovedByTheNextAndALiveOneIsNot_C18() async throws {
     do { _ = try pairs(mode: "WAL") }
     let place = try BackupDirectory.make(backups)
-    for name in [".pairs-dead.db.partial", "pairs-dead.db.json", ".pairs-live.db.partial"] {
+    for name in [
+      ".pairs-dead.db.partial", "pairs-dead.db.json", "pairs-dead.db.json.partial", ".pairs-live.db.partial",
+    ] {
       try Data("partial".utf8).write(to: URL(filePath: place + "/" + name))
     }
     let live = try LockFile(path: place + "/.pairs-live.db.partial", creates: false)

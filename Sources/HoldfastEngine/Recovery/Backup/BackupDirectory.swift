@@ -40,7 +40,7 @@ enum BackupDirectory {
 
   /// Writes a small file so that it has all its bytes, on the disk, when it has its name.
   static func write(_ bytes: [UInt8], to path: String) throws(StoreError) {
-    let temporary = path + ".partial"
+    let temporary = temporary(of: path)
     remove(temporary)
     let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw .opening(temporary, errno: errno) }
@@ -58,6 +58,9 @@ enum BackupDirectory {
       throw .writing(path, errno: failure)
     }
   }
+
+  /// What a small file is called while it is written.
+  static func temporary(of path: String) -> String { path + ".partial" }
 
   /// Takes a name away; one that is not there is no error.
   static func remove(_ path: String) { _ = unsafe unlink(path) }

@@ -128,10 +128,12 @@ final class BackupTemporary {
       guard let file = try? LockFile(path: path, creates: false),
         (try? file.tryLock(.exclusive, at: liveByte)) == true
       else { continue }
-      // Killed between its manifest's name and its own.
       let final = directory + "/" + finalName
-      if only == nil, FileIdentity(path: final) == nil {
-        BackupDirectory.remove(final + BackupManifest.suffix)
+      let manifest = final + BackupManifest.suffix
+      if only == nil {
+        // Killed while its manifest was written, or between its manifest's name and its own.
+        BackupDirectory.remove(BackupDirectory.temporary(of: manifest))
+        if FileIdentity(path: final) == nil { BackupDirectory.remove(manifest) }
       }
       BackupDirectory.remove(path)
     }
