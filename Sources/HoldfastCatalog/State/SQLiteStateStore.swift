@@ -20,6 +20,8 @@ public final class SQLiteStateStore: StateStore {
   private let later: LaterWrites
   private let clock: @Sendable () -> UTCInstant
   private let home: String
+  /// How long closing waits for what waits to be written.
+  private let closingBound: Duration
 
   /// Makes the store of a home; its database is opened with the first call that needs it.
   ///
@@ -38,11 +40,11 @@ public final class SQLiteStateStore: StateStore {
       now: { .now }, sleep: { try await Task.sleep(for: $0) })
   }
 
-  /// As ``open(home:configuration:laterDelay:logger:)``, with clocks of a test's own.
+  /// As ``open(home:configuration:laterDelay:logger:)``, with clocks and a bound for closing of a test's own.
   package static func open(
     home: String, configuration: StateFileConfiguration = .init(),
     laterDelay: Duration = .milliseconds(250), logger: Logger = Logger(label: "holdfast.state"),
-    now: @escaping @Sendable () -> UTCInstant,
+    closingBound: Duration = .seconds(10), now: @escaping @Sendable () -> UTCInstant,
     sleep: @escaping @Sendable (Duration) async throws -> Void
   ) throws(StoreError) -> SQLiteStateStore {
     try StoreFile.makeHome(home)
@@ -51,13 +53,16 @@ public final class SQLiteStateStore: StateStore {
     let later = LaterWrites(delay: laterDelay, logger: logger, sleep: sleep) { edits in
       try await opening.file().write { db in try land(edits, now: now(), db) }
     }
-    return SQLiteStateStore(home: home, opening: opening, later: later, clock: now)
+    return SQLiteStateStore(
+      home: home, opening: opening, later: later, closingBound: closingBound, clock: now)
   }
 
   private init(
-    home: String, opening: StoreFile, later: LaterWrites, clock: @escaping @Sendable () -> UTCInstant
+    home: String, opening: StoreFile, later: LaterWrites, closingBound: Duration,
+    clock: @escaping @Sendable () -> UTCInstant
   ) {
     (self.home, self.opening, self.later, self.clock) = (home, opening, later, clock)
+    self.closingBound = closingBound
   }
 
   /// Opens the database in the background and tries again for as long as it takes, so that ``status()`` can tell.
@@ -133,7 +138,7 @@ public final class SQLiteStateStore: StateStore {
 
   /// Writes what waits, refuses further work and lets go of its files.
   public func close() async {
-    await later.close(within: .seconds(10))
+    await later.close(within: closingBound)
     await opening.close()
   }
 

@@ -18,7 +18,8 @@ final class StateHome: Sendable {
 
   func open(_ name: String = "one") throws -> SQLiteStateStore {
     try SQLiteStateStore.open(
-      home: path(name), now: { .now }, sleep: { [clock] in try await clock.sleep(for: $0) })
+      home: path(name), closingBound: .seconds(3600), now: { .now },
+      sleep: { [clock] in try await clock.sleep(for: $0) })
   }
 
   /// Another program's transaction on the database.

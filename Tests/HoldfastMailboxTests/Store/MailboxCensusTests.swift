@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func whatChangesIsCountedAgainAndWhatIsRemovedNoMore() async throws {
-    let census = MailboxCensus(store, pause: .zero)
+    let census = MailboxCensus(store, pause: .zero, budget: .seconds(3600))
     try await send("now", to: 1)
     try await send("later", to: 1, after: UTCInstant(milliseconds: UTCInstant.now.milliseconds + 3_600_000))
     try await send("now", to: 2)
@@ -70,7 +70,7 @@ import Testing
     for name in [broken, broken + "-wal"] { try? FileManager.default.removeItem(atPath: name) }
     try Data(repeating: 7, count: 8192).write(to: URL(filePath: broken))
     let other = SQLiteMailboxStore(home: home.path)
-    let totals = try await MailboxCensus(other).totals()
+    let totals = try await MailboxCensus(other, budget: .seconds(3600)).totals()
     #expect((totals.count, totals.unreadable, totals.pending) == (2, 1, 1))
     await other.close()
   }
