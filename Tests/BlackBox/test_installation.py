@@ -34,7 +34,7 @@ class Machine:
         (self.bin / name).chmod(0o755)
 
     def has_everything(self) -> None:
-        for name in ("git", "pkg-config", "python3", "sqlite3"):
+        for name in ("git", "pkg-config", "python3", "sqlite3", "podman", "runc"):
             self.has(name)
 
     def run(self, function: str) -> subprocess.CompletedProcess[str]:
@@ -99,23 +99,32 @@ def test_an_installed_package_counts_without_pkg_config(machine: Machine) -> Non
 def test_a_fresh_machine_gets_what_the_tests_need(machine: Machine) -> None:
     machine.has("apt-get")
     assert machine.run("install_test_packages").returncode == 0
-    assert machine.installed() == ["python3", "python3-venv", "sqlite3"]
+    assert machine.installed() == ["python3", "python3-venv", "sqlite3", "podman", "runc"]
 
 
 def test_a_python_without_venv_gets_its_own(machine: Machine) -> None:
+    machine.has_everything()
     machine.has("python3", 'case "$2" in *ensurepip*) exit 1;; *venv*) echo python3.12-venv;; esac')
-    machine.has("sqlite3")
     machine.has("apt-get")
     assert machine.run("install_test_packages").returncode == 0
     assert machine.installed() == ["python3.12-venv"]
 
 
 def test_an_old_python_gets_a_newer_one_beside_it(machine: Machine) -> None:
+    machine.has_everything()
     machine.has("python3", "exit 1")
-    machine.has("sqlite3")
     machine.has("apt-get")
     assert machine.run("install_test_packages").returncode == 0
     assert machine.installed() == ["python3.11", "python3.11-venv"]
+
+
+def test_whatever_runs_containers_will_do(machine: Machine) -> None:
+    machine.has_everything()
+    (machine.bin / "runc").unlink()
+    machine.has("crun")
+    machine.has("apt-get")
+    assert machine.run("install_test_packages").returncode == 0
+    assert machine.installed() == []
 
 
 def test_sudo_is_used_when_not_root_and_never_asks_where_nobody_can_answer(machine: Machine) -> None:
