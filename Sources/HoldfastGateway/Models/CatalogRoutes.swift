@@ -67,32 +67,6 @@ struct CatalogRoutes {
     }
   }
 
-  /// As `holdfast models providers --json` prints it.
-  private struct ProviderLine: Encodable {
-    var status: ModelCatalog.ProviderStatus
-    var coolsUntil: UTCInstant?
-
-    private enum CodingKeys: String, CodingKey {
-      case name, kind, enabled, usable, models, error
-      case lastSuccess = "last_success"
-      case lastFailure = "last_failure"
-      case cooldownUntil = "cooldown_until"
-    }
-
-    func encode(to encoder: any Encoder) throws {
-      var fields = encoder.container(keyedBy: CodingKeys.self)
-      try fields.encode(status.name, forKey: .name)
-      try fields.encode(status.kind, forKey: .kind)
-      try fields.encode(status.isEnabled, forKey: .enabled)
-      try fields.encode(status.isUsable, forKey: .usable)
-      try fields.encode(status.models, forKey: .models)
-      try fields.encode(status.lastSuccess, forKey: .lastSuccess)
-      try fields.encode(status.lastFailure, forKey: .lastFailure)
-      try fields.encode(status.error, forKey: .error)
-      try fields.encode(coolsUntil, forKey: .cooldownUntil)
-    }
-  }
-
   func add(to router: Router<BasicRequestContext>) {
     let catalog = self.catalog
     router.get("/api/models") { request, _ in
@@ -126,7 +100,7 @@ struct CatalogRoutes {
       },
       truncated: found.count > query.limit,
       providers: statuses.map {
-        ProviderLine(status: $0, coolsUntil: cooldowns.until(.everything(of: $0.name), at: now))
+        ProviderLine($0, cooldownUntil: cooldowns.until(.everything(of: $0.name), at: now))
       },
       cooldowns: cooldowns.current(at: now))
   }

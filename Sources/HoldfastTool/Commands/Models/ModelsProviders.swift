@@ -37,38 +37,13 @@ struct ModelsProviders: AsyncParsableCommand {
     if let action, names.isEmpty { throw ValidationError("Name the providers to \(action.rawValue).") }
   }
 
-  private struct Line: Encodable {
-    let status: ModelCatalog.ProviderStatus
-    let cooldownUntil: UTCInstant?
-
-    enum CodingKeys: String, CodingKey {
-      case name, kind, enabled, models, error, usable
-      case lastSuccess = "last_success"
-      case lastFailure = "last_failure"
-      case cooldownUntil = "cooldown_until"
-    }
-
-    func encode(to encoder: any Encoder) throws {
-      var fields = encoder.container(keyedBy: CodingKeys.self)
-      try fields.encode(status.name, forKey: .name)
-      try fields.encode(status.kind, forKey: .kind)
-      try fields.encode(status.isEnabled, forKey: .enabled)
-      try fields.encode(status.isUsable, forKey: .usable)
-      try fields.encode(status.models, forKey: .models)
-      try fields.encode(status.lastSuccess, forKey: .lastSuccess)
-      try fields.encode(status.lastFailure, forKey: .lastFailure)
-      try fields.encode(status.error, forKey: .error)
-      try fields.encode(cooldownUntil, forKey: .cooldownUntil)
-    }
-  }
-
   func run() async throws {
     let lines = try await common.withCatalog { [action, names] catalog, store in
       for name in names { try await catalog.setEnabled(name, action == .auto ? nil : action == .enable) }
       let wanted = Set(names)
       let cooldowns = try await CooldownMachine.kept(in: store)
       return try await catalog.statuses().filter { wanted.isEmpty || wanted.contains($0.name) }
-        .map { Line(status: $0, cooldownUntil: cooldowns.until(.everything(of: $0.name), at: .now)) }
+        .map { ProviderLine($0, cooldownUntil: cooldowns.until(.everything(of: $0.name), at: .now)) }
     }
     if common.json {
       for line in lines { Console.print(try JSONLine.text(line)) }
@@ -88,7 +63,7 @@ struct ModelsProviders: AsyncParsableCommand {
     Console.print(table.lines.joined(separator: "\n"))
   }
 
-  private static func state(_ line: Line) -> String {
+  private static func state(_ line: ProviderLine) -> String {
     let status = line.status
     let byHand = status.isByHand ? ", by hand" : ""
     if !status.isEnabled { return "disabled\(byHand)" }
