@@ -79,6 +79,8 @@ public final class ModelCatalog: Sendable {
   package var waiting: Int { turn.waiting }
 
   /// Reads what the store has that is new: another process may have refreshed, or switched a provider.
+  ///
+  /// - Throws: what the store throws when it cannot be read; what was known stays known then.
   @discardableResult
   public func reload() async throws -> CatalogSnapshot {
     let (number, known) = state.withLock { state in
@@ -96,9 +98,7 @@ public final class ModelCatalog: Sendable {
         version = stamp.version
         if let earlier = known[name], earlier.stampVersion == version {
           (entry.models, entry.fetchedAt) = (earlier.entry.models, earlier.entry.fetchedAt)
-        } else if let payload = try? await store.get(
-          StateKey(CatalogRecords.models, name), as: CatalogRecords.Payload.self)
-        {
+        } else if let payload = try await payload(of: name) {
           (entry.models, entry.fetchedAt) = (payload.models, payload.fetchedAt)
         } else {
           // A list that cannot be read is as good as none: it stays where it is, and is asked for anew.
@@ -111,6 +111,17 @@ public final class ModelCatalog: Sendable {
     return state.withLock { state in
       if number > state.shown { (state.known, state.snapshot, state.shown) = (next, snapshot, number) }
       return state.snapshot
+    }
+  }
+
+  /// A provider's list; nil where there is none, or none that can be read.
+  private func payload(of name: String) async throws -> CatalogRecords.Payload? {
+    do {
+      return try await store.get(
+        StateKey(CatalogRecords.models, name), as: CatalogRecords.Payload.self)
+    } catch let error as CatalogError {
+      guard [.unreadable, .invalid].contains(error.code) else { throw error }
+      return nil
     }
   }
 

@@ -275,6 +275,29 @@ struct ModelCatalogTests {
     try peer.run("SELECT 1")
   }
 
+  @Test("a store that cannot be read for a moment takes no list away")
+  func unreadableStoreTakesNothingAway() async throws {
+    let store = try home.open()
+    let other = try catalog(store)
+    try await other.refresh()
+    let moody = MoodyStateStore(store)
+    let catalog = try catalog(moody)
+    try await catalog.reload()
+    pass(.seconds(3600))
+    source.answer("b") { provider, time in ScriptedSource.list(provider, ["b2"], time) }
+    try await other.refresh(["b"])
+    // The stamps can be read and say that there is a new list; the list itself cannot, just now.
+    moody.fault = StoreError(.transient, "The disk did not answer.")
+    await #expect(throws: StoreError.self) { try await catalog.reload() }
+    #expect(catalog.snapshot.lookup("b-model").count == 1 && catalog.snapshot.lookup("a-model").count == 1)
+    moody.fault = CatalogError(.closed, "The store has been closed.")
+    await #expect(throws: CatalogError.self) { try await catalog.reload() }
+    #expect(catalog.snapshot.lookup("b-model").count == 1)
+    moody.fault = nil
+    #expect(try await catalog.reload().lookup("b2").count == 1)
+    await store.close()
+  }
+
   @Test("no key of a provider is stored, in lists, failures or anywhere")
   func keysAreNotStored_F06() async throws {
     let store = try home.open()
