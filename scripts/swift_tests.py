@@ -9,7 +9,8 @@ that computes keeps hundreds that wait from noticing that what they wait for has
 as alone as on a developer's machine, and the system shares the processors out fairly.
 
 RESULTS is a directory: SUITE.jsonl is what Swift Testing says of each, SUITE.log what was printed. The log
-of a suite that did not end well is printed. The exit status is 0 when all ended with 0.
+of a suite that did not end well is printed, and at the very end once more why it did not. The exit status is
+0 when all ended with 0.
 """
 
 from __future__ import annotations
@@ -73,6 +74,12 @@ def run(bundle: str, suite: str, tests: list[str], results: Path, longest: float
     return ended.returncode
 
 
+def reasons(log: list[str], most: int = 20) -> list[str]:
+    """Why a suite failed: what was recorded, what a sanitizer found, or else the end of its log."""
+    marks = re.compile("recorded an issue|Sanitizer|Fatal error|did not end within")
+    return [line for line in log if marks.search(line)][:most] or log[-most:]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 1) + 1)
@@ -117,7 +124,10 @@ def main() -> int:
     for lane in lanes:
         lane.join()
     for suite in failed:
-        print(f"FAILED: {suite}, see {options.results / suite}.log")
+        log = options.results / f"{suite}.log"
+        print(f"FAILED: {suite}, see {log}")
+        for line in reasons(log.read_text("utf-8", "replace").splitlines()):
+            print(f"  {line}")
     return 1 if failed else 0
 
 

@@ -178,20 +178,25 @@ final class Supervised: Sendable {
     }
   }
 
-  /// Lets so much of its time pass.
-  func pass(_ seconds: Int) async { await pass(seconds) { false } }
+  /// Lets so much of its time pass, a second at a time, each seen by it.
+  func pass(_ seconds: Int) async {
+    for _ in 0..<seconds { await passSecond() }
+  }
 
-  /// Lets its time pass, a second at a time, each seen by it, until something holds.
+  /// Lets its time pass, a second at a time, each seen by it, until something holds. Where that takes a process to start
+  /// or to end, which has the machine's time and not its own, it is waited for with the clock standing still.
   func pass(_ seconds: Int = 100_000, until condition: () async throws -> Bool) async rethrows {
     for _ in 0..<seconds {
       if try await condition() { return }
-      let looks = await book.looks
-      clock.advance(by: .seconds(1))
-      _ = await eventually {
-        supervisor.look()
-        return await book.looks > looks
-      }
+      await passSecond()
     }
+    _ = try await prod(until: condition)
+  }
+
+  private func passSecond() async {
+    let looks = await book.looks
+    clock.advance(by: .seconds(1))
+    _ = await prod { await book.looks > looks }
   }
 
   /// Ends it, and whatever it watches over.
