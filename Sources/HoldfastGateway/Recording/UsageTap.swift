@@ -69,6 +69,7 @@ final class UsageTap: ExchangeTap {
 
   func ended(_ end: ExchangeEnd) {
     var row = UsageRow(provider: end.route?.provider ?? provider, model: peek.model ?? "unknown")
+    row.origin = .wire
     row.time = UTCInstant(milliseconds: end.startedAt.milliseconds)
     row.endpoint = kind
     row.status = end.status

@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import HoldfastEngine
 
 /// A time zone as schedules need it: from a wall clock's time to moments, of which there may be none, one or two.
 public struct ScheduleZone: Sendable, Hashable {
   /// Its name in the tz database, as `Europe/Berlin`.
-  public let name: String
-  private let zone: TimeZone
+  public var name: String { zone.name }
+  private let zone: CivilZone
 
   /// UTC.
-  public static let utc = ScheduleZone(name: "UTC", zone: .gmt)
+  public static let utc = ScheduleZone(zone: .utc)
 
   /// A zone of the tz database.
   ///
   /// - Throws: ``MailboxError`` `invalid` for a name that is none of it.
   public init(_ name: String) throws(MailboxError) {
-    // Foundation takes abbreviations and offsets too, which have no rules for when clocks change.
-    guard name == "UTC" || name.contains("/"), let zone = TimeZone(identifier: name) else {
+    guard let zone = CivilZone(name) else {
       throw MailboxError(
         .invalid, "“\(name)” is no time zone that is known here; give one as “Europe/Berlin” or “UTC”.")
     }
-    self.init(name: name, zone: zone)
+    self.init(zone: zone)
   }
 
-  private init(name: String, zone: TimeZone) { (self.name, self.zone) = (name, zone) }
+  private init(zone: CivilZone) { self.zone = zone }
 
   /// Seconds to add to UTC for the wall clock's time at a moment, in seconds since 1970.
-  func offset(at seconds: Int) -> Int {
-    zone.secondsFromGMT(for: Date(timeIntervalSince1970: TimeInterval(seconds)))
-  }
+  func offset(at seconds: Int) -> Int { zone.offset(at: seconds) }
 
   /// The day on the wall, counted from 1970-01-01.
   func day(of instant: UTCInstant) -> Int {

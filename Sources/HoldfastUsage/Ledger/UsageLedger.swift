@@ -46,9 +46,13 @@ public enum UsageGrouping: String, Sendable, Hashable, Codable, CaseIterable {
   case project
   /// The provider's name.
   case provider
-  /// The UTC day.
+  /// The agent within the session.
+  case agent
+  /// The first tool the answer called.
+  case tool
+  /// The day in the question's time zone.
   case day
-  /// The UTC hour.
+  /// The hour in the question's time zone.
   case hour
 }
 
@@ -62,17 +66,20 @@ public struct UsageReportQuery: Sendable, Hashable {
   public var until: UTCInstant?
   /// The most lines wanted; nil means all.
   public var limit: Int?
+  /// Where days and hours begin.
+  public var zone: CivilZone
 
   /// A question. Spans that begin and end on whole hours are answered from the hourly sums alone; others read
   /// the rows of the hours they cut.
   public init(
     by grouping: UsageGrouping = .model, since: UTCInstant? = nil, until: UTCInstant? = nil,
-    limit: Int? = nil
+    limit: Int? = nil, zone: CivilZone = .utc
   ) {
     self.grouping = grouping
     self.since = since
     self.until = until
     self.limit = limit
+    self.zone = zone
   }
 
   /// A question about the time up to now: from the beginning of the hour that lies `duration` back.
@@ -87,8 +94,8 @@ public struct UsageReportQuery: Sendable, Hashable {
 
 /// The sums of one group.
 public struct UsageReportLine: Sendable, Hashable, Codable {
-  /// The group: a name, a day (`2026-11-21`) or an hour (`2026-11-21T09:00:00Z`); nil for the rows that name
-  /// none.
+  /// The group: a name, a day on the wall (`2026-11-21`) or the moment an hour begins at (`2026-11-21T09:00:00Z`); nil
+  /// for the rows that name none.
   public var key: String?
   /// Requests, of whatever outcome.
   public var requests: Int64
@@ -110,15 +117,20 @@ public struct UsageReportLine: Sendable, Hashable, Codable {
   public var unknown: Int64
   /// Requests cut short: what is counted of them is a lower bound.
   public var incomplete: Int64
+  /// What caching saved, in micro-dollars; below zero where caches were written and not read.
+  public var savedMicrodollars: Int64
+  /// Requests that came to nothing for a reason other than their client's leaving.
+  public var errors: Int64
 
   enum CodingKeys: String, CodingKey {
-    case key, requests, unpriced, unknown, incomplete
+    case key, requests, unpriced, unknown, incomplete, errors
     case inputTokens = "input_tokens"
     case cacheReadTokens = "cache_read_tokens"
     case cacheWrite5mTokens = "cache_write_5m_tokens"
     case cacheWrite1hTokens = "cache_write_1h_tokens"
     case outputTokens = "output_tokens"
     case costMicrodollars = "cost_microusd"
+    case savedMicrodollars = "saved_microusd"
   }
 
   /// Writes every field, the key as null where there is none.
@@ -135,5 +147,7 @@ public struct UsageReportLine: Sendable, Hashable, Codable {
     try fields.encode(unpriced, forKey: .unpriced)
     try fields.encode(unknown, forKey: .unknown)
     try fields.encode(incomplete, forKey: .incomplete)
+    try fields.encode(savedMicrodollars, forKey: .savedMicrodollars)
+    try fields.encode(errors, forKey: .errors)
   }
 }

@@ -36,7 +36,7 @@ struct UsageRecosting: Sendable {
     var report = UsageRecostReport()
     /// Where the next slice begins; nil at the end.
     var next: Int64?
-    fileprivate var changes: [(seq: Int64, cost: Int64, card: String)] = []
+    fileprivate var changes: [(seq: Int64, cost: Int64, saved: Int64?, card: String)] = []
   }
 
   /// Looks at the rows from `seq` on, changing nothing.
@@ -57,7 +57,9 @@ struct UsageRecosting: Sendable {
         if known == nil, usage.inputTokens != nil, usage.outputTokens != nil { slice.report.unpriced += 1 }
         continue
       }
-      if cost != known || version != card { slice.changes.append((row["seq"], cost, version)) }
+      if cost != known || version != card || usage.savedMicrodollars != row["saved_microusd"] {
+        slice.changes.append((row["seq"], cost, usage.savedMicrodollars, version))
+      }
     }
     slice.report.changed = Int64(slice.changes.count)
     if rows.count == Self.slice, let last = rows.last { slice.next = last["seq"] + 1 as Int64 }
@@ -68,8 +70,10 @@ struct UsageRecosting: Sendable {
   func apply(_ db: Database, from seq: Int64) throws -> Slice {
     let slice = try look(db, from: seq)
     let statement = try db.cachedStatement(
-      sql: "UPDATE usage SET cost_microusd = ?, rate_card = ? WHERE seq = ?")
-    for change in slice.changes { try statement.execute(arguments: [change.cost, change.card, change.seq]) }
+      sql: "UPDATE usage SET cost_microusd = ?, saved_microusd = ?, rate_card = ? WHERE seq = ?")
+    for change in slice.changes {
+      try statement.execute(arguments: [change.cost, change.saved, change.card, change.seq])
+    }
     return slice
   }
 
@@ -77,7 +81,7 @@ struct UsageRecosting: Sendable {
   private static let selection = """
     SELECT seq, time_ms, provider, model, input_tokens, cache_read_tokens, cache_write_5m_tokens,
       cache_write_1h_tokens, output_tokens, web_searches, service_tier, speed, inference_geo, cost_microusd,
-      rate_card
+      saved_microusd, rate_card
     FROM usage WHERE seq >= ? AND +time_ms >= ? AND +time_ms < ? ORDER BY seq LIMIT ?
     """
 

@@ -5,7 +5,8 @@ extension UsageReportLine {
   public init(emptyFor key: String?) {
     self.init(
       key: key, requests: 0, inputTokens: 0, cacheReadTokens: 0, cacheWrite5mTokens: 0, cacheWrite1hTokens: 0,
-      outputTokens: 0, costMicrodollars: 0, unpriced: 0, unknown: 0, incomplete: 0)
+      outputTokens: 0, costMicrodollars: 0, unpriced: 0, unknown: 0, incomplete: 0, savedMicrodollars: 0,
+      errors: 0)
   }
 
   /// Adds the numbers of another line; the key stays.
@@ -20,5 +21,7 @@ extension UsageReportLine {
     unpriced += line.unpriced
     unknown += line.unknown
     incomplete += line.incomplete
+    savedMicrodollars += line.savedMicrodollars
+    errors += line.errors
   }
 }

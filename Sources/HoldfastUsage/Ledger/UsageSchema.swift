@@ -14,10 +14,17 @@ package enum UsageSchema {
     migrator.registerMigration("usage 1") { db in
       try db.execute(sql: usage)
       try db.execute(sql: hourly)
-      try db.execute(sql: triggers)
+      try db.execute(sql: firstTriggers)
       try db.execute(sql: rejected)
     }
     migrator.registerMigration("usage 2") { db in try db.execute(sql: routes) }
+    migrator.registerMigration("usage 3") { db in
+      try db.execute(sql: dropOfFirstTriggers)
+      try db.execute(sql: witnesses)
+      try db.execute(sql: sums)
+      try sumAnew(db)
+      try db.execute(sql: triggers)
+    }
     return migrator
   }
 
@@ -96,8 +103,9 @@ package enum UsageSchema {
       PRIMARY KEY (dimension, hour, key)
     ) STRICT, WITHOUT ROWID;
 
-    -- Always empty, but within a transaction that adds the rows it inserts to usage_hourly itself, many at
-    -- once: what is here then nobody else ever sees. It keeps the trigger from adding them again.
+    -- Always empty, but within a transaction that adds the rows it inserts to the sums itself, many at once, or that
+    -- removes rows whose sums are to stay: what is here then nobody else ever sees. It keeps the triggers of inserting
+    -- and deleting from changing the sums.
     CREATE TABLE usage_batch(
       id INTEGER PRIMARY KEY
     ) STRICT;
@@ -113,6 +121,57 @@ package enum UsageSchema {
     ) STRICT;
     """
 
+  private static let witnesses = """
+    ALTER TABLE usage ADD COLUMN tool TEXT;            -- the first tool the answer called
+    ALTER TABLE usage ADD COLUMN origin TEXT NOT NULL  -- who saw it: wire (the gateway), log (a program's log), both, told
+      DEFAULT 'told' CHECK (origin IN ('wire', 'log', 'both', 'told'));
+    ALTER TABLE usage ADD COLUMN saved_microusd INTEGER  -- what caching saved; below zero: written and not yet read
+      CHECK (saved_microusd BETWEEN -10000000000000 AND 10000000000000);
+    -- The rows of one request, told by several. By hour first, so that a new row's place is among the latest: in order
+    -- of ids alone, which are random, each row would touch a page of its own.
+    CREATE INDEX usage_by_request ON usage(time_ms / 3600000, request_id) WHERE request_id IS NOT NULL;
+    CREATE INDEX usage_by_response ON usage(time_ms / 3600000, response_id) WHERE response_id IS NOT NULL;
+    """
+
+  private static let sums = """
+    ALTER TABLE usage_hourly ADD COLUMN saved_microusd INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE usage_hourly ADD COLUMN errors INTEGER NOT NULL DEFAULT 0;  -- failed, but not for the client's leaving
+    -- The same by UTC day, so that a report over many days reads few rows.
+    CREATE TABLE usage_daily(
+      dimension TEXT NOT NULL,
+      day INTEGER NOT NULL,                  -- time_ms / 86400000
+      key TEXT NOT NULL,
+      \(measureColumns.map { "\($0) INTEGER NOT NULL" }.joined(separator: ",\n  ")),
+      PRIMARY KEY (dimension, day, key)
+    ) STRICT, WITHOUT ROWID;
+    -- Rows of hours before this one may be gone; their sums stay. No row: all are there.
+    CREATE TABLE usage_horizon(
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      hour INTEGER NOT NULL                  -- time_ms / 3600000
+    ) STRICT;
+    """
+
+  /// Makes all sums out of the rows.
+  private static func sumAnew(_ db: Database) throws {
+    let columns = measureColumns.joined(separator: ", ")
+    try db.execute(sql: "DELETE FROM usage_hourly")
+    let sums = measures(of: "u").map { "sum(\($0))" }.joined(separator: ", ")
+    for dimension in dimensions {
+      try db.execute(
+        sql: """
+          INSERT INTO usage_hourly(dimension, hour, key, \(columns))
+          SELECT '\(dimension)', u.time_ms / 3600000 AS h, \(key(of: dimension, in: "u")) AS k, \(sums)
+          FROM usage AS u GROUP BY h, k
+          """)
+    }
+    try db.execute(
+      sql: """
+        INSERT INTO usage_daily(dimension, day, key, \(columns))
+        SELECT dimension, hour / 24, key, \(measureColumns.map { "sum(\($0))" }.joined(separator: ", "))
+        FROM usage_hourly GROUP BY dimension, hour / 24, key
+        """)
+  }
+
   /// The measures of a row, in the order of ``measureColumns``.
   static func measures(of row: String) -> [String] {
     let unknown = "\(row).expects_usage AND (\(row).input_tokens IS NULL OR \(row).output_tokens IS NULL)"
@@ -122,49 +181,78 @@ package enum UsageSchema {
       "coalesce(\(row).output_tokens, 0)", "coalesce(\(row).cost_microusd, 0)",
       "\(row).cost_microusd IS NULL AND \(row).input_tokens IS NOT NULL AND \(row).output_tokens IS NOT NULL",
       unknown, "\(row).expects_usage AND \(row).outcome <> 'complete'",
+      "coalesce(\(row).saved_microusd, 0)",
+      "coalesce(\(row).status, 0) >= 400 OR \(row).outcome NOT IN ('complete', 'client_left')",
     ]
   }
 
-  /// The columns of the measures, in `usage_hourly` and in a report.
+  /// The columns of the measures, in the sums and in a report. New ones come last: those of "usage 1" are the first ten.
   static let measureColumns = [
     "requests", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-    "output_tokens", "cost_microusd", "unpriced", "unknown", "incomplete",
+    "output_tokens", "cost_microusd", "unpriced", "unknown", "incomplete", "saved_microusd", "errors",
   ]
 
-  /// What a dimension of `usage_hourly` is in a row.
+  /// What the sums are kept by. New ones come last: those of "usage 1" are the first five.
+  static let dimensions = [
+    "provider", "model", "source", "session", "project", "agent", "tool", "quarter", "latency", "first_token",
+  ]
+
+  /// What a dimension of the sums is in a row.
   static func key(of dimension: String, in row: String) -> String {
     switch dimension {
     case "provider", "model": "\(row).\(dimension)"
+    // Of its hour: half the world's odd time zones begin their days there.
+    case "quarter": "CAST(\(row).time_ms / 900000 % 4 AS TEXT)"
+    case "latency": LatencyBuckets.sql("\(row).duration_ms")
+    case "first_token": LatencyBuckets.sql("\(row).first_token_ms")
     default: "coalesce(\(row).\(dimension), '')"
     }
   }
 
-  /// What the sums are kept by.
-  static let dimensions = ["provider", "model", "source", "session", "project"]
-
-  /// Adds a row's measures to its hour, or (`sign` = "-") takes them out.
+  /// Adds a row's measures to its hour and its day, or (`sign` = "-") takes them out.
   private static func fold(_ row: String, sign: String) -> String {
+    fold(row, sign: sign, into: .hourly) + "\n" + fold(row, sign: sign, into: .daily)
+  }
+
+  private static func fold(
+    _ row: String, sign: String, into table: Sums, dimensions: [String] = dimensions, measureCount: Int? = nil
+  ) -> String {
+    let count = measureCount ?? measureColumns.count
     let keys = dimensions.map { "SELECT '\($0)' AS dimension, \(key(of: $0, in: row)) AS key" }
-    let values = measures(of: row).map { sign.isEmpty ? $0 : "\(sign)(\($0))" }
+    let values = measures(of: row).prefix(count).map { sign.isEmpty ? $0 : "\(sign)(\($0))" }
     return """
-      \(addition)
-      SELECT d.dimension, \(row).time_ms / 3600000, d.key,
+      \(table.addition(count))
+      SELECT d.dimension, \(row).time_ms / \(table.milliseconds), d.key,
         \(values.joined(separator: ",\n  "))
       FROM (\(keys.joined(separator: "\n  UNION ALL "))) AS d
       WHERE true
-      \(onConflict);
+      \(table.onConflict(count));
       """
   }
 
-  /// Adds measures to an hour; between the two stands the source of the values.
-  static let addition =
-    "INSERT INTO usage_hourly(dimension, hour, key, \(measureColumns.joined(separator: ", ")))"
-  static let onConflict = """
-    ON CONFLICT (dimension, hour, key) DO UPDATE SET
-      \(measureColumns.map { "\($0) = \($0) + excluded.\($0)" }.joined(separator: ",\n  "))
-    """
+  /// A table of sums.
+  enum Sums: CaseIterable {
+    case hourly, daily
 
-  private static let triggers = """
+    var name: String { self == .hourly ? "usage_hourly" : "usage_daily" }
+    /// The column of the span a sum is of.
+    var column: String { self == .hourly ? "hour" : "day" }
+    var milliseconds: Int64 { self == .hourly ? 3_600_000 : 86_400_000 }
+
+    /// Adds measures to a span; between this and ``onConflict(_:)`` stands the source of the values.
+    func addition(_ count: Int = measureColumns.count) -> String {
+      "INSERT INTO \(name)(dimension, \(column), key, \(measureColumns.prefix(count).joined(separator: ", ")))"
+    }
+
+    func onConflict(_ count: Int = measureColumns.count) -> String {
+      """
+      ON CONFLICT (dimension, \(column), key) DO UPDATE SET
+        \(measureColumns.prefix(count).map { "\($0) = \($0) + excluded.\($0)" }.joined(separator: ",\n  "))
+      """
+    }
+  }
+
+  private static let sameUID = """
     -- The same uid again is the same row, whoever writes it and in whatever way: INSERT OR REPLACE too, which
     -- would otherwise take a row away without its sums.
     CREATE TRIGGER usage_same_uid BEFORE INSERT ON usage
@@ -172,17 +260,53 @@ package enum UsageSchema {
     BEGIN
       SELECT RAISE(IGNORE);
     END;
+    """
+
+  private static let firstTriggers = """
+    \(sameUID)
+    CREATE TRIGGER usage_inserted AFTER INSERT ON usage
+    WHEN NOT EXISTS (SELECT 1 FROM usage_batch)
+    BEGIN
+    \(firstFold("NEW", sign: ""))
+    END;
+    CREATE TRIGGER usage_deleted AFTER DELETE ON usage BEGIN
+    \(firstFold("OLD", sign: "-"))
+    END;
+    CREATE TRIGGER usage_updated AFTER UPDATE OF
+      time_ms, provider, model, source, session, project, outcome, expects_usage, input_tokens,
+      cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, cost_microusd
+    ON usage BEGIN
+    \(firstFold("OLD", sign: "-"))
+    \(firstFold("NEW", sign: ""))
+    END;
+    """
+
+  private static func firstFold(_ row: String, sign: String) -> String {
+    fold(row, sign: sign, into: .hourly, dimensions: Array(dimensions.prefix(5)), measureCount: 10)
+  }
+
+  private static let dropOfFirstTriggers = """
+    DROP TRIGGER usage_inserted;
+    DROP TRIGGER usage_deleted;
+    DROP TRIGGER usage_updated;
+    """
+
+  private static let triggers = """
     CREATE TRIGGER usage_inserted AFTER INSERT ON usage
     WHEN NOT EXISTS (SELECT 1 FROM usage_batch)
     BEGIN
     \(fold("NEW", sign: ""))
     END;
-    CREATE TRIGGER usage_deleted AFTER DELETE ON usage BEGIN
+    -- A row that is removed for its age keeps its place in the sums: see usage_batch.
+    CREATE TRIGGER usage_deleted AFTER DELETE ON usage
+    WHEN NOT EXISTS (SELECT 1 FROM usage_batch)
+    BEGIN
     \(fold("OLD", sign: "-"))
     END;
     CREATE TRIGGER usage_updated AFTER UPDATE OF
-      time_ms, provider, model, source, session, project, outcome, expects_usage, input_tokens,
-      cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, cost_microusd
+      time_ms, provider, model, source, session, project, agent, tool, status, outcome, expects_usage,
+      duration_ms, first_token_ms, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,
+      output_tokens, cost_microusd, saved_microusd
     ON usage BEGIN
     \(fold("OLD", sign: "-"))
     \(fold("NEW", sign: ""))

@@ -37,8 +37,8 @@ enum UsageWriter {
   }
 
   /// Adds to the hourly sums what `body` inserted, in place of the trigger.
-  private static func withSums(_ db: Database, _ body: (inout HourlySums) throws -> Void) throws {
-    var sums = HourlySums()
+  private static func withSums(_ db: Database, _ body: (inout UsageSums) throws -> Void) throws {
+    var sums = UsageSums()
     try db.cachedStatement(sql: "INSERT INTO usage_batch DEFAULT VALUES").execute()
     try body(&sums)
     try sums.write(db)
@@ -51,7 +51,7 @@ enum UsageWriter {
     "duration_ms", "first_token_ms", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens",
     "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "web_searches", "service_tier", "speed",
     "inference_geo", "unknown_reason", "expects_usage", "cost_microusd", "rate_card",
-    "route", "decision",
+    "route", "decision", "tool", "origin", "saved_microusd",
   ]
 
   private static let insertion = """
@@ -71,7 +71,7 @@ enum UsageWriter {
       row.cacheReadTokens, row.cacheWrite5mTokens, row.cacheWrite1hTokens, row.outputTokens,
       row.reasoningTokens, row.webSearches, kept(row.serviceTier), kept(row.speed), kept(row.inferenceGeo),
       row.unknown?.rawValue, row.expectsUsage, row.costMicrodollars, row.rateCard,
-      kept(row.route), kept(row.decision),
+      kept(row.route), kept(row.decision), kept(row.tool), row.origin.rawValue, row.savedMicrodollars,
     ])
     return db.changesCount > 0
   }

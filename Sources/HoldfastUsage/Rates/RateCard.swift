@@ -94,7 +94,11 @@ extension RateCard {
   /// The sum of tokens × rate is exact; it is rounded once, at the end, half up. It cannot be said when the
   /// input or the output is unknown, and when the row names a tier, a speed, a place or a tool the card has no
   /// price for: never a guess.
-  public func cost(of row: UsageRow) -> Int64? {
+  public func cost(of row: UsageRow) -> Int64? { charge(for: row)?.cost }
+
+  /// What a row's tokens cost, and what its cached tokens would have cost more outside any cache; nil when it cannot
+  /// be said, as for ``cost(of:)``.
+  func charge(for row: UsageRow) -> (cost: Int64, saved: Int64)? {
     guard let input = row.inputTokens, let output = row.outputTokens else { return nil }
     guard let factor = factor(for: row) else { return nil }
     let read = row.cacheReadTokens ?? 0
@@ -116,7 +120,15 @@ extension RateCard {
     }
     let denominator = Int128(factor.denominator) * 1_000_000
     let cost = (numerator * 2 + denominator) / (denominator * 2)
-    return cost <= Int128(UsageLimits.maximumCostMicrodollars) ? Int64(cost) : nil
+    guard cost <= Int128(UsageLimits.maximumCostMicrodollars) else { return nil }
+    let plain = (Int128(read) + Int128(write5m) + Int128(write1h)) * Int128(rates.input)
+    let cached =
+      Int128(read) * Int128(rates.cacheRead) + Int128(write5m) * Int128(rates.cacheWrite5m)
+      + Int128(write1h) * Int128(rates.cacheWrite1h)
+    let difference = (plain - cached) * Int128(factor.numerator)
+    let magnitude = (Int128(difference.magnitude) * 2 + denominator) / (denominator * 2)
+    guard magnitude <= Int128(UsageLimits.maximumCostMicrodollars) else { return nil }
+    return (Int64(cost), difference < 0 ? -Int64(magnitude) : Int64(magnitude))
   }
 
   /// All that multiplies the rates for this row, or nil when a part of it is not on the card.

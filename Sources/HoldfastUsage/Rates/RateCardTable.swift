@@ -60,14 +60,16 @@ public struct RateCardTable: Sendable {
     return cards[vendor].flatMap { Self.find(model, in: $0, vendor: vendor) }
   }
 
-  /// Writes the row's cost and the version of its card, or nil for both when it has no price.
+  /// Writes the row's cost, what caching saved and the version of its card, or nil for all when it has no price.
   public func price(_ row: inout UsageRow) {
-    guard let card = card(provider: row.provider, model: row.model), let cost = card.cost(of: row) else {
+    guard let card = card(provider: row.provider, model: row.model), let charge = card.charge(for: row) else {
       row.costMicrodollars = nil
+      row.savedMicrodollars = nil
       row.rateCard = nil
       return
     }
-    row.costMicrodollars = cost
+    row.costMicrodollars = charge.cost
+    row.savedMicrodollars = charge.saved
     row.rateCard = card.version
   }
 

@@ -12,7 +12,7 @@ import HoldfastEngine
 extension UsageRow: Codable {
   private enum CodingKeys: String, CodingKey {
     case uid, time, provider, model, source, session, project, agent, endpoint, streaming, status, outcome,
-      speed, unknown, route, decision
+      speed, unknown, route, decision, tool, origin
     case parentAgent = "parent_agent"
     case requestID = "request_id"
     case responseID = "response_id"
@@ -31,6 +31,7 @@ extension UsageRow: Codable {
     case inferenceGeo = "inference_geo"
     case costMicrodollars = "cost_microusd"
     case rateCard = "rate_card"
+    case savedMicrodollars = "saved_microusd"
   }
 
   /// Reads a row; fields it does not know are passed over.
@@ -70,6 +71,9 @@ extension UsageRow: Codable {
     rateCard = try Self.text(fields, .rateCard)
     route = try Self.text(fields, .route)
     decision = try Self.text(fields, .decision)
+    tool = try Self.text(fields, .tool)
+    origin = try Self.text(fields, .origin).flatMap(Origin.init(rawValue:)) ?? .told
+    savedMicrodollars = try fields.decodeIfPresent(Int64.self, forKey: .savedMicrodollars)
     try takeStatus(fields)
     if let text = try Self.text(fields, .outcome) { outcome = try Self.outcome(text) }
   }
@@ -111,6 +115,9 @@ extension UsageRow: Codable {
     try fields.encodeIfPresent(rateCard, forKey: .rateCard)
     try fields.encodeIfPresent(route, forKey: .route)
     try fields.encodeIfPresent(decision, forKey: .decision)
+    try fields.encodeIfPresent(tool, forKey: .tool)
+    if origin != .told { try fields.encode(origin, forKey: .origin) }
+    try fields.encodeIfPresent(savedMicrodollars, forKey: .savedMicrodollars)
   }
 }
 

@@ -45,6 +45,9 @@ extension UsageRow {
     static let rateCard = 32
     static let route = 33
     static let decision = 34
+    static let tool = 35
+    static let origin = 36
+    static let saved = 37
   }
 
   /// The row as a spool record.
@@ -84,6 +87,9 @@ extension UsageRow {
     writer.text(Field.rateCard, rateCard)
     writer.text(Field.route, route)
     writer.text(Field.decision, decision)
+    writer.text(Field.tool, tool)
+    writer.text(Field.origin, origin == .told ? nil : origin.rawValue)
+    writer.count(Field.saved, savedMicrodollars)
     return writer.bytes
   }
 
@@ -151,6 +157,9 @@ extension UsageRow {
     case Field.rateCard: rateCard = field.text
     case Field.route: route = field.text
     case Field.decision: decision = field.text
+    case Field.tool: tool = field.text
+    case Field.origin: origin = field.text.flatMap(Origin.init(rawValue:)) ?? .told
+    case Field.saved: savedMicrodollars = field.count
     default: break
     }
   }

@@ -26,6 +26,7 @@ extension UsageRow {
     try Self.check("rate_card", rateCard)
     try Self.check("route", route)
     try Self.check("decision", decision)
+    try Self.check("tool", tool)
     let tokens = UsageLimits.maximumTokens
     try Self.check("input_tokens", inputTokens, tokens)
     try Self.check("cache_read_tokens", cacheReadTokens, tokens)
@@ -37,6 +38,11 @@ extension UsageRow {
     try Self.check("duration_ms", durationMilliseconds, UsageLimits.maximumDurationMilliseconds)
     try Self.check("first_token_ms", firstTokenMilliseconds, UsageLimits.maximumDurationMilliseconds)
     try Self.check("cost_microusd", costMicrodollars, UsageLimits.maximumCostMicrodollars)
+    if let saved = savedMicrodollars, saved.magnitude > UInt64(UsageLimits.maximumCostMicrodollars) {
+      throw UsageError(
+        .invalidRow, "saved_microusd is \(saved), beyond the bound of \(UsageLimits.maximumCostMicrodollars)."
+      )
+    }
     if let status, !(100...599).contains(status) {
       throw UsageError(.invalidRow, "status is \(status), which is no HTTP status (100 to 599).")
     }

@@ -52,6 +52,10 @@ public struct UsageRow: Sendable, Hashable {
   public var responseID: String?
   /// The kind of request.
   public var endpoint: WireKind?
+  /// The first tool the answer called; nil when it called none or nobody told.
+  public var tool: String?
+  /// Who saw the request.
+  public var origin: Origin = .told
   /// Whether the answer was a stream.
   public var streaming: Bool?
   /// The HTTP status the client saw.
@@ -99,6 +103,9 @@ public struct UsageRow: Sendable, Hashable {
   public var costMicrodollars: Int64?
   /// The version of the rate card ``costMicrodollars`` was worked out with.
   public var rateCard: String?
+  /// What caching saved, in micro-dollars: the prompt tokens read from and written to caches at the price of plain
+  /// input, less what they cost. Below zero where a cache was written and not yet read; nil without a cost.
+  public var savedMicrodollars: Int64?
 
   /// A row of which only the provider, the model and the outcome are known yet.
   public init(provider: String, model: String, outcome: UsageOutcome = .complete) {
@@ -123,11 +130,33 @@ public struct UsageRow: Sendable, Hashable {
   /// True when the request should say its usage and was cut short: what is counted of it is a lower bound.
   public var isIncomplete: Bool { expectsUsage && outcome != .complete }
 
+  /// True when the request came to nothing for a reason other than its client's leaving.
+  public var isFailed: Bool {
+    if let status, status >= 400 { return true }
+    switch outcome {
+    case .complete, .clientLeft: return false
+    case .upstreamDied, .upstreamError, .streamError, .upstreamUnreachable, .upstreamTimeout, .refused:
+      return true
+    }
+  }
+
   /// True when the row should say its usage and does not.
   public var isUnknown: Bool { expectsUsage && (inputTokens == nil || outputTokens == nil) }
 }
 
 extension UsageRow {
+  /// Who saw a request.
+  public enum Origin: String, Sendable, Hashable, Codable, CaseIterable {
+    /// The gateway, as it relayed it.
+    case wire
+    /// A program, in its own log.
+    case log
+    /// Both, and what they say is one row.
+    case both
+    /// Whoever wrote the row: `holdfast usage record`, or another program.
+    case told
+  }
+
   /// Takes over what the answer said of itself.
   ///
   /// The answer's model replaces the one asked for, and an error within an answer that began well becomes

@@ -57,14 +57,14 @@ struct SQLiteUsageLedgerTests {
       endpoint, streaming, status, outcome, error_type, stop_reason, duration_ms, first_token_ms, input_tokens,
       cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
       web_searches, service_tier, speed, inference_geo, unknown_reason, expects_usage, cost_microusd, rate_card,
-      route, decision
+      route, decision, tool, origin, saved_microusd
       """
     let joined = columns.split(separator: ",").joined(separator: " || '|' || ")
     #expect(
       try peer.text("SELECT \(joined) FROM usage") == """
         u-1|1795253412045|anthropic|claude-opus-4-8|claude-code|s-1 世界|proj|a|p|req_011|msg_1|messages|1|200|\
         client_left|overloaded_error|end_turn|1234|56|0|1|549755813888|128|300|200|2|standard|fast|us|cut-short|1|\
-        1000000|builtin|groq=429, anthropic=200|cheapest
+        1000000|builtin|groq=429, anthropic=200|cheapest|Bash|both|-7
         """)
     #expect(try peer.text("PRAGMA integrity_check") == "ok")
   }
@@ -88,8 +88,12 @@ struct SQLiteUsageLedgerTests {
     (routed.route, routed.decision) = ("groq=200", "only")
     try ledger.accept(routed)
     try await ledger.flush()
-    let line = try #require(try await ledger.report(UsageReportQuery(by: .model)).first)
-    #expect(line.requests == 2 && line.inputTokens == 1_000_007)
+    // Its sums are made anew, for what the first version did not sum by as well.
+    for grouping in [UsageGrouping.model, .tool, .day] {
+      let lines = try await ledger.report(UsageReportQuery(by: grouping))
+      let line = lines.reduce(into: UsageReportLine(emptyFor: nil)) { $0.add($1) }
+      #expect(line.requests == 2 && line.inputTokens == 1_000_007)
+    }
     await ledger.close()
     let peer = try ForeignConnection(path)
     #expect(

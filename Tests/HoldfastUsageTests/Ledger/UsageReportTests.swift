@@ -24,20 +24,26 @@ struct UsageReportTests {
       pick(["NULL", "0", "7", "1000", String(Int.random(in: 0...99_999, using: &generator))])
     }
     let uid = "'u\(Int.random(in: 0..<60, using: &generator))'"
-    let time = Int.random(in: 0..<6 * 3_600_000, using: &generator) + 1_795_000_000_000
+    let time = Int.random(in: 0..<80 * 3_600_000, using: &generator) + 1_795_000_000_000
     let values = """
       \(uid), \(time), \(pick(["'p'", "'q'"])), \(pick(["'m1'", "'m2'", "'m3'"])), \(pick(["NULL", "'src'", "''"])),
       \(pick(["NULL", "'s1'", "'s2'"])), NULL, \(tokens()), \(tokens()), \(tokens()), \(tokens()), \(tokens()),
-      \(pick(["NULL", "5", "12345"])), \(pick(["0", "1"])), \(pick(["'complete'", "'client_left'", "'refused'"]))
+      \(pick(["NULL", "5", "12345"])), \(pick(["0", "1"])), \(pick(["'complete'", "'client_left'", "'refused'"])),
+      \(pick(["NULL", "'a1'"])), \(pick(["NULL", "'Bash'", "'Read'"])), \(pick(["NULL", "200", "529"])),
+      \(pick(["NULL", "0", "1", "12", "1300", "5000000"])), \(pick(["NULL", "-40", "900"]))
       """
     let columns = """
       uid, time_ms, provider, model, source, session, project, input_tokens, output_tokens, cache_read_tokens,
-      cache_write_5m_tokens, cache_write_1h_tokens, cost_microusd, expects_usage, outcome
+      cache_write_5m_tokens, cache_write_1h_tokens, cost_microusd, expects_usage, outcome,
+      agent, tool, status, duration_ms, saved_microusd
       """
     switch Int.random(in: 0..<10, using: &generator) {
     case 0: return "DELETE FROM usage WHERE uid = \(uid)"
     case 1: return "UPDATE usage SET cost_microusd = 77, input_tokens = \(tokens()) WHERE uid = \(uid)"
-    case 2: return "UPDATE usage SET session = 's3', time_ms = \(time) WHERE uid = \(uid)"
+    case 2:
+      let agent = pick(["NULL", "'a2'"])
+      return
+        "UPDATE usage SET session = 's3', agent = \(agent), time_ms = \(time), status = 500 WHERE uid = \(uid)"
     case 3: return "INSERT OR REPLACE INTO usage(\(columns)) VALUES (\(values))"
     case 4: return "INSERT OR IGNORE INTO usage(\(columns)) VALUES (\(values))"
     case 5: return "DELETE FROM usage WHERE time_ms % 17 = 3"
@@ -47,6 +53,9 @@ struct UsageReportTests {
 
   /// The same report worked out from the rows alone.
   private func expected(_ query: UsageReportQuery, _ db: Database) throws -> [String?: UsageReportLine] {
+    // Foundation's calendar, which the reporter does not use.
+    var calendar = Calendar(identifier: .gregorian)
+    calendar.timeZone = try #require(TimeZone(identifier: query.zone.name))
     var lines: [String?: UsageReportLine] = [:]
     for row in try Row.fetchAll(db, sql: "SELECT * FROM usage") {
       let time = UTCInstant(milliseconds: row["time_ms"])
@@ -54,8 +63,14 @@ struct UsageReportTests {
       if let until = query.until, time >= until { continue }
       var key: String?
       switch query.grouping {
-      case .day: key = time.dayText
-      case .hour: key = time.startOfHour.rfc3339(wholeSeconds: true)
+      case .day:
+        let day = calendar.dateComponents([.year, .month, .day], from: Date(time))
+        key = String(format: "%04d-%02d-%02d", day.year!, day.month!, day.day!)
+      case .hour:
+        let past =
+          calendar.component(.minute, from: Date(time)) * 60 + calendar.component(.second, from: Date(time))
+        let start = time.milliseconds - time.milliseconds % 1000 - Int64(past) * 1000
+        key = UTCInstant(milliseconds: start).rfc3339(wholeSeconds: true)
       default: key = row[query.grouping.rawValue]
       }
       if key == "" { key = nil }
@@ -64,12 +79,7 @@ struct UsageReportTests {
       let cost: Int64? = row["cost_microusd"]
       let expects: Bool = row["expects_usage"]
       let outcome: String = row["outcome"]
-      var line =
-        lines[key]
-        ?? UsageReportLine(
-          key: key, requests: 0, inputTokens: 0, cacheReadTokens: 0, cacheWrite5mTokens: 0,
-          cacheWrite1hTokens: 0,
-          outputTokens: 0, costMicrodollars: 0, unpriced: 0, unknown: 0, incomplete: 0)
+      var line = lines[key] ?? UsageReportLine(emptyFor: key)
       line.requests += 1
       line.inputTokens += input ?? 0
       line.outputTokens += output ?? 0
@@ -80,6 +90,9 @@ struct UsageReportTests {
       if cost == nil, input != nil, output != nil { line.unpriced += 1 }
       if expects, input == nil || output == nil { line.unknown += 1 }
       if expects, outcome != "complete" { line.incomplete += 1 }
+      line.savedMicrodollars += row["saved_microusd"] ?? 0
+      let status: Int = row["status"] ?? 0
+      if status >= 400 || outcome == "refused" { line.errors += 1 }
       lines[key] = line
     }
     return lines
@@ -92,11 +105,13 @@ struct UsageReportTests {
       for _ in 0..<120 { try db.execute(sql: statement(&generator)) }
       for grouping in UsageGrouping.allCases {
         for _ in 0..<12 {
-          var query = UsageReportQuery(by: grouping)
+          let zones = ["UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Kathmandu"]
+          let zone = try #require(CivilZone(zones.randomElement(using: &generator)!))
+          var query = UsageReportQuery(by: grouping, zone: zone)
           let bounds = (0..<2).map { _ -> UTCInstant in
             let time = UTCInstant(
               milliseconds: 1_795_000_000_000
-                + Int64.random(in: -3_600_000...7 * 3_600_000, using: &generator))
+                + Int64.random(in: -3_600_000...81 * 3_600_000, using: &generator))
             return Bool.random(using: &generator) ? time.startOfHour : time
           }.sorted()
           if Bool.random(using: &generator) { query.since = bounds[0] }
@@ -123,6 +138,11 @@ struct UsageReportTests {
     (row.status, row.endpoint) = (pick([nil, 200, 529]), pick([nil, .anthropicMessages, .models]))
     (row.inputTokens, row.outputTokens, row.cacheReadTokens) = (tokens(), tokens(), tokens())
     (row.cacheWrite5mTokens, row.cacheWrite1hTokens, row.costMicrodollars) = (tokens(), tokens(), tokens())
+    (row.agent, row.tool, row.savedMicrodollars) = (
+      pick([nil, "", "a"]), pick([nil, "Bash"]), pick([nil, -3, 40])
+    )
+    row.durationMilliseconds = pick([nil, 0, 1, 2, Int64.random(in: 0...2_000_000, using: &generator)])
+    row.firstTokenMilliseconds = pick([nil, Int64.random(in: 0...5000, using: &generator)])
     return row
   }
 
@@ -130,7 +150,10 @@ struct UsageReportTests {
   func batchesSumAsTheTriggerDoes(_ seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)
     let rows = (0..<60).map { _ in row(&generator) }
-    let sums = "SELECT * FROM usage_hourly ORDER BY dimension, hour, key"
+    let sums = [
+      "SELECT * FROM usage_hourly ORDER BY dimension, hour, key",
+      "SELECT * FROM usage_daily ORDER BY dimension, day, key",
+    ]
     try database().write { db in
       var rest = rows[...]
       while !rest.isEmpty {
@@ -138,14 +161,15 @@ struct UsageReportTests {
         rest = rest.dropFirst(batch.count)
         try UsageWriter.apply(db, rows: Array(batch))
       }
-      let batched = try Row.fetchAll(db, sql: sums)
-      #expect(!batched.isEmpty)
+      let batched = try sums.map { try Row.fetchAll(db, sql: $0) }
+      #expect(!batched.contains { $0.isEmpty })
       #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM usage_batch") == 0)
       // The same rows once more, by whoever writes them one at a time.
       try db.execute(
         sql: "CREATE TEMP TABLE copy AS SELECT * FROM usage; DELETE FROM usage; DELETE FROM usage_hourly")
+      try db.execute(sql: "DELETE FROM usage_daily")
       try db.execute(sql: "INSERT INTO usage SELECT * FROM copy")
-      #expect(try Row.fetchAll(db, sql: sums) == batched)
+      #expect(try sums.map { try Row.fetchAll(db, sql: $0) } == batched)
     }
   }
 
@@ -198,15 +222,15 @@ struct UsageReportTests {
   func reportsReadRanges() throws {
     try database().write { db in
       let query = UsageReportQuery(
-        by: .session, since: UTCInstant(milliseconds: 1), until: UTCInstant(milliseconds: 100_000_000))
-      let reporter = UsageReporter(query)
-      let plan = try Row.fetchAll(
-        db, sql: "EXPLAIN QUERY PLAN " + reporter.sql, arguments: reporter.arguments
-      ).map { row -> String in row["detail"] }
-      #expect(
-        plan.contains {
-          $0.contains("SEARCH usage_hourly USING PRIMARY KEY (dimension=? AND hour>? AND hour<?)")
-        })
+        by: .session, since: UTCInstant(milliseconds: 1), until: UTCInstant(milliseconds: 200_000_000))
+      let (sql, arguments) = UsageReporter(query).statement(horizon: 0)
+      let plan = try Row.fetchAll(db, sql: "EXPLAIN QUERY PLAN " + sql, arguments: arguments).map {
+        row -> String in
+        row["detail"]
+      }
+      #expect(plan.contains("SEARCH usage_daily USING PRIMARY KEY (dimension=? AND day>? AND day<?)"))
+      let hours = "SEARCH usage_hourly USING PRIMARY KEY (dimension=? AND hour>? AND hour<?)"
+      #expect(plan.count { $0 == hours } == 2)
       #expect(plan.count { $0.contains("SEARCH u USING INDEX usage_by_time (time_ms>? AND time_ms<?)") } == 2)
       #expect(!plan.contains { $0.hasPrefix("SCAN u") })
     }
@@ -230,4 +254,8 @@ struct UsageReportTests {
       #expect(try UsageReporter(UsageReportQuery(since: moment, until: later)).lines(db).count == 1)
     }
   }
+}
+
+extension Date {
+  fileprivate init(_ time: UTCInstant) { self.init(timeIntervalSince1970: Double(time.milliseconds / 1000)) }
 }

@@ -22,6 +22,7 @@ extension UsageRow {
     (row.webSearches, row.serviceTier, row.speed, row.inferenceGeo) = (2, "standard", "fast", "us")
     (row.unknown, row.costMicrodollars, row.rateCard) = (.cutShort, 1_000_000, "builtin")
     (row.route, row.decision) = ("groq=429, anthropic=200", "cheapest")
+    (row.tool, row.origin, row.savedMicrodollars) = ("Bash", .both, -7)
     return row
   }
 }
