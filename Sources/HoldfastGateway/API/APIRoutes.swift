@@ -62,7 +62,8 @@ struct APIRoutes {
             string: MetricsPage.text(
               state.metrics.snapshot, ledger: await state.ledger.status(),
               sessions: await state.sessions?.status(), backups: state.backups?.snapshot,
-              state: await state.state?.status(), mailboxes: await state.mailboxes(), home: state.home))))
+              state: await state.state?.status(), mailboxes: await state.mailboxes(),
+              live: state.live.map { ($0.requests.count, $0.feed.counts) }, home: state.home))))
     }
   }
 }

@@ -11,7 +11,7 @@ enum MetricsPage {
   static func text(
     _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, sessions: ServedSessions.Status? = nil,
     backups: BackupProgress.Snapshot? = nil, state: StateStoreStatus? = nil, mailboxes: MailboxTotals? = nil,
-    home: String
+    live: (running: Int, feed: LiveFeed.Counts)? = nil, home: String
   ) -> String {
     var page = Page()
     page.family(
@@ -39,6 +39,15 @@ enum MetricsPage {
     page.histograms(
       "holdfast_first_token_seconds", "From a request's head to the first piece of output.",
       snapshot.firstTokens)
+    if let live {
+      page.gauge("holdfast_requests_in_flight", "Requests being relayed.", Double(live.running))
+      page.gauge(
+        "holdfast_event_subscribers", "Connections that listen to /api/events.", Double(live.feed.subscribers)
+      )
+      page.counter(
+        "holdfast_event_subscribers_dropped_total", "Connections let go because they did not read.",
+        Double(live.feed.dropped))
+    }
     page.gauge("holdfast_spool_depth", "Rows accepted and not yet in the database.", Double(ledger.depth))
     page.gauge(
       "holdfast_spool_oldest_seconds", "Age of the oldest row that waits.",

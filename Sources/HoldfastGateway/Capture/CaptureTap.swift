@@ -29,6 +29,8 @@ final class CaptureTap: ExchangeTap {
     requestCoding = ContentDecoder.Coding(head.fields.first(.contentEncoding))
   }
 
+  func sent(to provider: String) { usage.sent(to: provider) }
+
   func requestBody(_ bytes: ByteBuffer) {
     usage.requestBody(bytes)
     if isWanted, reserve(bytes.readableBytes) { request.append(contentsOf: bytes.readableBytesView) }

@@ -42,6 +42,8 @@ struct ExchangeEnd: Sendable {
 /// Called on the exchange's event loop: never blocks, never throws, cannot change or delay a byte. The calls come in
 /// the order of the interface; ``ended(_:)`` comes exactly once, last, whatever ends the exchange.
 protocol ExchangeTap: AnyObject {
+  /// The request goes to this provider, which was chosen for it; again when it goes to another.
+  func sent(to provider: String)
   /// A piece of the request's body.
   func requestBody(_ bytes: ByteBuffer)
   /// The final response head.
@@ -50,4 +52,8 @@ protocol ExchangeTap: AnyObject {
   func responseBody(_ bytes: ByteBuffer)
   /// The exchange is over.
   func ended(_ end: ExchangeEnd)
+}
+
+extension ExchangeTap {
+  func sent(to provider: String) {}
 }

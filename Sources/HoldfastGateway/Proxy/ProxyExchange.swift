@@ -194,6 +194,7 @@ final class ProxyExchange {
     }
     if isRequestRead { toUpstream.appendEnd(chunked: head.framing == .chunked) }
     if plan.alternatives.isEmpty { letGo() }
+    plan.tap?.sent(to: plan.hop.upstream.name)
     if let resting = loop.pool.take(plan.hop.upstream) {
       attach(resting)
       flushRequest()

@@ -27,6 +27,12 @@ final class UsageTap: ExchangeTap {
   private var isStreaming = false
   private var firstTokenAt: NIODeadline?
   private let start = NIODeadline.now()
+  private let startedAt = UnixTime.now()
+  private let requests: LiveRequests?
+  private var live: LiveRequest?
+  private var hasTold = false
+  /// Told of a provider that was chosen later.
+  private var chosen: String?
   /// The row, once the exchange has ended.
   private(set) var row: UsageRow?
 
@@ -35,13 +41,21 @@ final class UsageTap: ExchangeTap {
   /// Rows are made of requests that are billed by their tokens: messages, chat completions, responses,
   /// embeddings and Gemini's generateContent, through whichever provider. Listing models and counting
   /// tokens costs nothing and makes none.
-  static func make(for head: RequestHead, _ route: RouteTable.Route, sink: any UsageSink) -> UsageTap? {
+  ///
+  /// - Parameter requests: where it is seen while it is in flight.
+  static func make(
+    for head: RequestHead, _ route: RouteTable.Route, sink: any UsageSink, requests: LiveRequests? = nil
+  ) -> UsageTap? {
     guard route.kind.billsTokens else { return nil }
-    return UsageTap(head, provider: route.target.provider.name, kind: route.kind, sink: sink)
+    return UsageTap(
+      head, provider: route.target.provider.name, kind: route.kind, sink: sink, requests: requests)
   }
 
-  private init(_ head: RequestHead, provider: String, kind: WireKind, sink: any UsageSink) {
+  private init(
+    _ head: RequestHead, provider: String, kind: WireKind, sink: any UsageSink, requests: LiveRequests?
+  ) {
     self.sink = sink
+    self.requests = requests
     self.provider = provider
     self.kind = kind
     request = head.fields
@@ -51,10 +65,19 @@ final class UsageTap: ExchangeTap {
 
   func requestBody(_ bytes: ByteBuffer) {
     if peeks { peek.consume(bytes.readableBytesUInt8Span) }
+    showLive()
+  }
+
+  func sent(to provider: String) {
+    guard provider != chosen else { return }
+    chosen = provider
+    if let live { requests?.tell(live, provider: provider) }
   }
 
   func responseHead(_ head: ResponseHead) {
     response = head
+    showLive()
+    live?.noteHead()
     isStreaming = head.fields.first(.contentType)?.lowercased().hasPrefix("text/event-stream") ?? false
     let coding = ContentDecoder.Coding(head.fields.first(.contentEncoding))
     decoder = ContentDecoder(coding)
@@ -62,9 +85,32 @@ final class UsageTap: ExchangeTap {
   }
 
   func responseBody(_ bytes: ByteBuffer) {
+    live?.noteBody(bytes.readableBytes)
     guard extractor != nil else { return }
     decoder?.decode(bytes) { extractor?.consume($0) }
-    if firstTokenAt == nil, isStreaming, extractor?.sawFirstToken == true { firstTokenAt = .now() }
+    if firstTokenAt == nil, isStreaming, extractor?.sawFirstToken == true {
+      let now = NIODeadline.now()
+      firstTokenAt = now
+      live?.noteFirstToken(at: now)
+    }
+    live?.noteOutput(pieces: extractor?.outputPieces ?? 0, tokens: extractor?.outputTokensSoFar)
+  }
+
+  /// Lists the request among those in flight, once it is on its way: nothing waits for it.
+  private func showLive() {
+    guard let requests else { return }
+    if let live {
+      guard !hasTold, let model = peek.model else { return }
+      hasTold = true
+      requests.tell(live, model: model)
+    } else {
+      hasTold = peek.model != nil
+      live = requests.begin(
+        LiveRequest.Facts(
+          provider: chosen ?? provider, endpoint: kind, model: peek.model, source: origin.source,
+          session: origin.session ?? peek.session, project: origin.project),
+        startedAt: startedAt, start: start)
+    }
   }
 
   func ended(_ end: ExchangeEnd) {
@@ -78,7 +124,7 @@ final class UsageTap: ExchangeTap {
     row.streaming = response == nil ? peek.stream : isStreaming
     row.firstTokenMilliseconds = firstTokenAt.map { ($0 - start).duration.milliseconds }
     if !isStreaming, row.outcome == .complete { row.firstTokenMilliseconds = end.firstByte?.milliseconds }
-    row.take(origin())
+    row.take(origin)
     if row.session == nil { row.session = peek.session }
     row.requestID = response.flatMap { $0.fields.first(.requestID) ?? $0.fields.first(.xRequestID) }
     row.take(usage())
@@ -87,6 +133,8 @@ final class UsageTap: ExchangeTap {
     row.decision = end.route?.reason
     self.row = row
     sink.record(row, of: end)
+    showLive()
+    if let live { requests?.end(live, row) }
   }
 
   private func usage() -> WireUsage {
@@ -112,11 +160,11 @@ final class UsageTap: ExchangeTap {
     }
   }
 
-  private func origin() -> RequestOrigin {
+  private lazy var origin: RequestOrigin = {
     let request = self.request
     return RequestOrigin(
       headers: request.fields.lazy.map { (name: request.name($0), value: request.value($0)) })
-  }
+  }()
 }
 
 extension Duration {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import HoldfastCatalog
+import HoldfastEngine
 public import HoldfastMailbox
 public import HoldfastUsage
 import Hummingbird
@@ -63,25 +64,31 @@ public final class Gateway: Service {
   /// - Throws: ``GatewayError``: `addressInUse`, `permission`, `cannotListen`, `tls`, `configuration`.
   public func run() async throws {
     let metrics = GatewayMetrics()
+    let requests = LiveRequests()
+    let feed = LiveFeed(
+      requests, origin: String(UnixTime.now().milliseconds, radix: 36),
+      changes: ledger as? any UsageChangeSource,
+      price: { [priced = ledger as? SQLiteUsageLedger] row in priced?.rates.price(&row) })
     let state = GatewayState(
       home: configuration.home, ledger: ledger, metrics: metrics, sessions: sessions, backups: backups,
       state: stateStore,
       census: (mailboxes as? SQLiteMailboxStore).map { MailboxCensus($0) },
-      daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
+      daemon: lock?.holder ?? DaemonDescription.ofThisProcess(), live: (requests, feed))
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()
     let group = MultiThreadedEventLoopGroup.singleton
     let loops = try await ProxyLoops.make(
-      group: group, director: try director(sink),
+      group: group, director: try director(sink, requests),
       connector: SocketConnector(tls: try tls(), connectTimeout: settings.connectTimeout), settings: settings)
 
-    let app = application(state, loops)
+    let app = application(state, loops, feed)
     let drain = configuration.drainTimeout
     do {
       try await withGracefulShutdownHandler {
         try await app.run()
       } onGracefulShutdown: {
         state.noteStopping()
+        feed.stop()
         let bound = TimeAmount.nanoseconds(drain.nanoseconds)
         group.any().scheduleTask(in: bound) { loops.shutDown() }
       }
@@ -100,11 +107,12 @@ public final class Gateway: Service {
   }
 
   private func application(
-    _ state: GatewayState, _ loops: ProxyLoops
+    _ state: GatewayState, _ loops: ProxyLoops, _ feed: LiveFeed
   ) -> Application<RouterResponder<BasicRequestContext>> {
     let router = Router()
     router.add(middleware: LocalFaults())
     APIRoutes(state: state, dashboard: DashboardData()).add(to: router)
+    LiveRoutes(feed: feed).add(to: router)
     if let sessions { SessionRoutes(sessions: sessions).add(to: router) }
     if let mailboxes { MailboxRoutes(mailboxes: mailboxes).add(to: router) }
     if let catalog {
@@ -133,7 +141,8 @@ public final class Gateway: Service {
       logger: logger)
   }
 
-  private func director(_ sink: LedgerSink) throws(GatewayError) -> GatewayDirector {
+  private func director(_ sink: LedgerSink, _ requests: LiveRequests) throws(GatewayError) -> GatewayDirector
+  {
     guard
       let routes = RouteTable(
         configuration.providers, anthropic: configuration.anthropicProvider,
@@ -150,7 +159,7 @@ public final class Gateway: Service {
         allowsAddresses: isWildcard, token: configuration.token),
       routes: routes, router: catalog?.router,
       makeTap: { [capture = sessions?.capture] head, route in
-        guard let usage = UsageTap.make(for: head, route, sink: sink) else { return nil }
+        guard let usage = UsageTap.make(for: head, route, sink: sink, requests: requests) else { return nil }
         return capture?.tap(usage, head, route) ?? usage
       })
   }

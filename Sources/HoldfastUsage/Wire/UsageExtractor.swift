@@ -101,6 +101,12 @@ public struct UsageExtractor: Sendable {
   /// True once a piece of the model's own output has come by: the moment of the first token.
   public var sawFirstToken: Bool { events.fields.sawContent }
 
+  /// Pieces of the model's own output that have come by: events of a stream, each a token or a few.
+  public var outputPieces: Int { events.fields.contentPieces }
+
+  /// The output tokens the answer has told of so far; nil while it has not.
+  public var outputTokensSoFar: Int64? { events.fields.count(.output) }
+
   /// True once the format's own end has come by, so that a connection closed now loses nothing.
   public var sawEnd: Bool { events.fields.sawEnd || events.fields.sawError }
 

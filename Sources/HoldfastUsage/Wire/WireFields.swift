@@ -30,8 +30,10 @@ struct WireFields: Sendable, JSONFieldSink {
   private(set) var sawEnd = false
   /// The answer says it failed.
   private(set) var sawError = false
+  /// Pieces of the model's output that were seen.
+  private(set) var contentPieces = 0
   /// A piece of the model's output was seen.
-  private(set) var sawContent = false
+  var sawContent: Bool { contentPieces > 0 }
 
   private enum EventType: Sendable {
     case other
@@ -102,7 +104,7 @@ struct WireFields: Sendable, JSONFieldSink {
   mutating func noteEnd() { sawEnd = true }
 
   /// Notes a piece of output known by its event's name alone.
-  mutating func noteContent() { sawContent = true }
+  mutating func noteContent() { contentPieces += 1 }
 
   /// Notes an error known by its event's name alone.
   mutating func noteError() { sawError = true }
@@ -116,15 +118,16 @@ struct WireFields: Sendable, JSONFieldSink {
     if stagedAnyText { commitTexts() }
     if stagedSearches > 0 { counts[Int(WireField.webSearches.rawValue)] = stagedSearches }
     sawAbsurd = sawAbsurd || stagedAbsurd
-    sawContent = sawContent || stagedContent
+    var isContent = stagedContent
     for type in [stagedType, stagedStatus] {
       switch type {
       case .messageStop, .responseEnd: sawEnd = true
       case .error, .responseFailed: sawError = true
-      case .content: sawContent = true
+      case .content: isContent = true
       case .other: break
       }
     }
+    if isContent { contentPieces += 1 }
   }
 
   private mutating func commitCounts() {

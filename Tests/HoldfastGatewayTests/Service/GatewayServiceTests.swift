@@ -168,6 +168,27 @@ private final class RefusingLedger: UsageLedger {
     upstream.stop()
   }
 
+  @Test func whoListensToEventsDoesNotHoldUpTheStop_G08() async throws {
+    let upstream = try await LoopbackUpstream.start { channel in
+      try await channel.writeAndFlush(ByteBuffer(string: LoopbackUpstream.answer("m")))
+    }
+    let ledger = try await SQLiteUsageLedger.open(home: directory.path)
+    // A bound no test waits for: the order to stop alone must end the events.
+    let gateway = try await RunningGateway.start(
+      home: directory.path, upstream: upstream.port, ledger: ledger, drain: .seconds(3600))
+    let client = try await LoopbackClient.connect(gateway.port)
+    try await client.send("GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    #expect(await eventually { client.text.contains("retry: 1000") })
+    _ = try await ask(gateway.port, post, until: "\"output_tokens\":4}}")
+    #expect(
+      await eventually { client.text.contains("event: request\n") && client.text.contains("\"ended\"") })
+    #expect(await eventually { client.text.contains("event: usage\n") })
+    try await gateway.stop()
+    #expect(client.text.hasSuffix("0\r\n\r\n"), "the stream is ended, not broken off")
+    await ledger.close()
+    upstream.stop()
+  }
+
   @Test func aPortInUseIsNamed() async throws {
     let upstream = try await LoopbackUpstream.start { _ in }
     var configuration = GatewayConfiguration(home: directory.path)
