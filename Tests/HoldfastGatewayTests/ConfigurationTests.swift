@@ -38,6 +38,35 @@ import Testing
     #expect(row.costMicrodollars == 500_000)
   }
 
+  @Test func pricesOfLongPromptsTiersAndRequestsAreRead() throws {
+    let configuration = try load(
+      """
+      providers:
+        local:
+          kind: openai
+          base_url: http://127.0.0.1:11434/v1
+          prices:
+            m: { input: 1, output: 2, request: 5, tiers: { batch: 0.5 },
+                 long_context: { above: 200000, input: 2, output: 3, cache_read: 0.2 } }
+      """)
+    let price = try #require(configuration.prices["local"]?["m"])
+    #expect(price.longContext == .init(above: 200_000, input: 2, output: 3, cacheRead: 0.2))
+    #expect(price.request == 5 && price.tiers == ["batch": 0.5])
+    let card = try #require(try configuration.rates().card(provider: "local", model: "m"))
+    #expect(card.longContext?.rates.cacheRead == 200_000 && card.longContext?.rates.cacheWrite5m == 2_000_000)
+    for bad in [
+      "above: 1, input: 1", "above: 0, input: 1, output: 1", "above: 1, input: -1, output: 1",
+      "above: 1, input: 1, output: 1, marginal: true",
+    ] {
+      let error = try #require(throws: GatewayError.self, "\(bad)") {
+        try load(
+          "providers: { p: { kind: openai, base_url: 'http://h/v1', prices: { m: { input: 1, output: 1, "
+            + "long_context: { \(bad) } } } } }")
+      }
+      #expect(error.code == .configuration && error.message.contains("long_context"))
+    }
+  }
+
   @Test func providersAreAskedForModelsWhereTheyAreConfiguredAndHaveTheirKey() throws {
     let configuration = try load(
       """

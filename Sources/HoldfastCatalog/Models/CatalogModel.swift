@@ -66,10 +66,18 @@ public struct ModelPrices: Codable, Sendable, Hashable {
   public var cacheRead: Int64?
   /// Prompt tokens written to a cache; nil when not published.
   public var cacheWrite: Int64?
+  /// Micro-dollars for a thousand web searches; nil when not published.
+  public var webSearch: Int64?
+  /// Micro-dollars for a thousand requests, beside their tokens; nil when not published.
+  public var request: Int64?
 
   /// Prices.
-  public init(input: Int64, output: Int64, cacheRead: Int64? = nil, cacheWrite: Int64? = nil) {
+  public init(
+    input: Int64, output: Int64, cacheRead: Int64? = nil, cacheWrite: Int64? = nil, webSearch: Int64? = nil,
+    request: Int64? = nil
+  ) {
     (self.input, self.output, self.cacheRead, self.cacheWrite) = (input, output, cacheRead, cacheWrite)
+    (self.webSearch, self.request) = (webSearch, request)
   }
 
   private enum CodingKeys: String, CodingKey {
@@ -77,5 +85,7 @@ public struct ModelPrices: Codable, Sendable, Hashable {
     case output = "output_microusd"
     case cacheRead = "cache_read_microusd"
     case cacheWrite = "cache_write_microusd"
+    case webSearch = "web_search_microusd"
+    case request = "request_microusd"
   }
 }

@@ -194,8 +194,22 @@ extension ModelListParser {
     }
     // One without the other would look like half of the truth.
     guard let input = amounts["input"], let output = amounts["output"] else { return nil }
-    return ModelPrices(
+    var prices = ModelPrices(
       input: input, output: output, cacheRead: amounts["cache-read"], cacheWrite: amounts["cache-write"])
+    if unit == .token, let pricing = entry["pricing"] {
+      // A fee that cannot be read makes the rest half of the truth as well.
+      for (name, path) in [("request", \ModelPrices.request), ("web_search", \ModelPrices.webSearch)] {
+        guard let node = pricing[name], node != .null else { continue }
+        guard let amount = PublishedPrice.microdollars(node, .each) else {
+          note(
+            "The \(name) price of “\(Self.cut(id))” is no amount of money; its other prices were left out, too."
+          )
+          return nil
+        }
+        if amount > 0 { prices[keyPath: path] = amount }
+      }
+    }
+    return prices
   }
 
   private static func tokens(_ node: ListNode?) -> Int? {

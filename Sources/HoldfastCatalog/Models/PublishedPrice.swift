@@ -10,13 +10,16 @@ enum PublishedPrice {
     case million
     /// Cents for a hundred million tokens, as xAI does.
     case centsPerHundredMillion
+    /// Dollars for one request or one search, as OpenRouter does; by the thousand it becomes.
+    case each
 
-    /// By which power of ten it becomes micro-dollars per million tokens.
+    /// By which power of ten it becomes micro-dollars per million tokens, or per thousand of what is no token.
     var power: Int {
       switch self {
       case .token: 12
       case .million: 6
       case .centsPerHundredMillion: 2
+      case .each: 9
       }
     }
   }

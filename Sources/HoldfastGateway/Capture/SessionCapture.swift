@@ -29,7 +29,7 @@ actor SessionCapture {
   nonisolated let counts: CaptureCounts
   nonisolated let plan: CapturePlan
   private let store: @Sendable () async throws -> any SessionStore
-  private let rates: RateCardTable
+  private let rates: @Sendable () -> RateCardTable
   private let logger: Logger
   private nonisolated let queue: AsyncStream<CapturedExchange>
   private nonisolated let input: AsyncStream<CapturedExchange>.Continuation
@@ -42,7 +42,8 @@ actor SessionCapture {
 
   /// - Parameter store: the store, or why it cannot be used now.
   init(
-    plan: CapturePlan, rates: RateCardTable, logger: Logger, mostHeld: Int = SessionCapture.mostHeld,
+    plan: CapturePlan, rates: @escaping @Sendable () -> RateCardTable, logger: Logger,
+    mostHeld: Int = SessionCapture.mostHeld,
     store: @escaping @Sendable () async throws -> any SessionStore
   ) {
     (self.plan, self.rates, self.logger, self.store) = (plan, rates, logger, store)
@@ -276,7 +277,7 @@ actor SessionCapture {
   /// The answer bears what its request cost.
   private func price(_ message: inout NewMessage, _ row: UsageRow) {
     var row = row
-    if row.costMicrodollars == nil { rates.price(&row) }
+    if row.costMicrodollars == nil { rates().price(&row) }
     (message.inputTokens, message.cacheReadTokens) = (row.inputTokens, row.cacheReadTokens)
     if row.cacheWrite5mTokens != nil || row.cacheWrite1hTokens != nil {
       message.cacheWriteTokens = (row.cacheWrite5mTokens ?? 0) + (row.cacheWrite1hTokens ?? 0)

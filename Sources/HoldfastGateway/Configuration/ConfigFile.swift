@@ -131,48 +131,6 @@ struct ConfigFile {
     provider.expectsKey = expectsKey
     providers.append(provider)
   }
-
-  /// Dollars per million tokens; a rate that is left out costs what input does.
-  private static func price(
-    _ provider: String, _ model: String, _ node: Node
-  ) throws(GatewayError) -> ConfiguredPrice {
-    let place = "providers.\(provider).prices.\(model)"
-    var price = ConfiguredPrice(input: 0, output: 0)
-    var given: Set<String> = []
-    for (rate, value) in try entries(node, place) {
-      given.insert(rate.name)
-      switch rate.name {
-      case "input": price.input = try dollars(value, rate.name, of: model)
-      case "output": price.output = try dollars(value, rate.name, of: model)
-      case "cache_read": price.cacheRead = try dollars(value, rate.name, of: model)
-      case "cache_write_5m": price.cacheWrite5m = try dollars(value, rate.name, of: model)
-      case "cache_write_1h": price.cacheWrite1h = try dollars(value, rate.name, of: model)
-      case "web_search": price.webSearch = try dollars(value, rate.name, of: model)
-      case "tiers":
-        var tiers: [String: Double] = [:]
-        for (tier, factor) in try entries(value, place + ".tiers") {
-          tiers[tier.name] = try dollars(factor, tier.name, of: model)
-        }
-        price.tiers = tiers
-      default:
-        throw unknown(
-          rate, in: "a price",
-          known: ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search", "tiers"])
-      }
-    }
-    guard given.isSuperset(of: ["input", "output"]) else {
-      throw problem(node, "the price of \(model) needs its input and its output")
-    }
-    return price
-  }
-
-  private static func dollars(_ node: Node, _ rate: String, of model: String) throws(GatewayError) -> Double {
-    let number = node.float ?? node.int.map(Double.init)
-    guard let number, number.isFinite, number >= 0, number < 1e6 else {
-      throw problem(node, "the price \(rate) of \(model) is no amount of dollars per million tokens")
-    }
-    return number
-  }
 }
 
 // MARK: - Nodes

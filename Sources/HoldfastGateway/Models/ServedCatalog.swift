@@ -30,6 +30,9 @@ public final class ServedCatalog: Service {
   private let store: any StateStore
   private let pace: Pace
   private let logger: Logger
+  private let onChange: @Sendable (CatalogSnapshot) -> Void
+  /// When each provider's list was made that was last told of.
+  private let told = Monitor<[String: UTCInstant?]>([:])
 
   /// Makes the catalogue of a daemon; nothing is read or asked before ``run()``.
   ///
@@ -37,10 +40,14 @@ public final class ServedCatalog: Service {
   ///   - catalog: the home's.
   ///   - store: where it is kept, closed by the caller after ``run()`` has returned.
   ///   - policy: who may be chosen.
+  ///   - onChange: told of all lists each time that one of them has changed, one call after the other.
   public init(
-    _ catalog: ModelCatalog, store: any StateStore, policy: RoutingPolicy, pace: Pace = Pace(), logger: Logger
+    _ catalog: ModelCatalog, store: any StateStore, policy: RoutingPolicy, pace: Pace = Pace(),
+    logger: Logger,
+    onChange: @escaping @Sendable (CatalogSnapshot) -> Void = { _ in }
   ) {
     (self.catalog, self.store, self.pace, self.logger) = (catalog, store, pace, logger)
+    self.onChange = onChange
     router = ModelRouter(policy: policy)
   }
 
@@ -60,13 +67,23 @@ public final class ServedCatalog: Service {
     var isReadable = true
     while !Task.isCancelled {
       do {
-        router.take(try await catalog.reload())
+        take(try await catalog.reload())
         isReadable = true
       } catch {
         if isReadable, !Task.isCancelled { warn("the catalogue cannot be read; trying again", error) }
         isReadable = false
       }
       try? await Task.sleep(for: pace.following)
+    }
+  }
+
+  private func take(_ snapshot: CatalogSnapshot) {
+    router.take(snapshot)
+    let lists = Dictionary(uniqueKeysWithValues: snapshot.entries.map { ($0.provider, $0.fetchedAt) })
+    told.withLock { told in
+      guard told != lists else { return }
+      told = lists
+      onChange(snapshot)
     }
   }
 
@@ -129,7 +146,7 @@ public final class ServedCatalog: Service {
   /// Asks providers now.
   func refresh(_ names: [String]?, force: Bool) async throws -> [RefreshOutcome] {
     let outcomes = try await catalog.refresh(names, force: force)
-    router.take(catalog.snapshot)
+    take(catalog.snapshot)
     return outcomes
   }
 

@@ -49,8 +49,11 @@ public actor ServedSessions: Service {
   /// - Parameters:
   ///   - home: the home directory.
   ///   - capture: whose conversations are kept as sessions; nil for nobody's.
-  ///   - rates: the prices of what is captured.
-  public init(home: String, capture: CapturePlan? = nil, rates: RateCardTable = .builtIn, logger: Logger) {
+  ///   - rates: the prices of what is captured, as they are when they are asked for.
+  public init(
+    home: String, capture: CapturePlan? = nil,
+    rates: @escaping @Sendable () -> RateCardTable = { .builtIn }, logger: Logger
+  ) {
     self.init(capture: capture, rates: rates, logger: logger) {
       let store = try await SQLiteSessionStore.open(home: home)
       return OpenedSessions.Stores(store: store, search: store.makeSearch())
@@ -58,7 +61,8 @@ public actor ServedSessions: Service {
   }
 
   init(
-    capture plan: CapturePlan? = nil, rates: RateCardTable = .builtIn, logger: Logger,
+    capture plan: CapturePlan? = nil, rates: @escaping @Sendable () -> RateCardTable = { .builtIn },
+    logger: Logger,
     open: @escaping @Sendable () async throws -> OpenedSessions.Stores
   ) {
     let opened = OpenedSessions()

@@ -87,7 +87,7 @@ struct Serve: AsyncParsableCommand {
       $0.hasWorkers ? Supervisor($0, home: home.path, logger: logger) { _ in } : nil
     }
     let sessions = ServedSessions(
-      home: home.path, capture: configuration.capture, rates: rates, logger: logger)
+      home: home.path, capture: configuration.capture, rates: { ledger.rates }, logger: logger)
     let mailboxes = SQLiteMailboxStore(
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init())
     let webhooks = WebhookClient(certificateFile: configuration.certificateFile)
@@ -106,7 +106,8 @@ struct Serve: AsyncParsableCommand {
       ModelCatalog(
         store: state, providers: configuration.providers, source: models,
         lockFile: home.path + "/catalog.lock"),
-      store: state, policy: try RoutingPolicy(configuration), logger: logger)
+      store: state, policy: try RoutingPolicy(configuration), logger: logger
+    ) { ledger.setRates(rates.publishing($0)) }
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
       backups: backups?.progress, state: state, catalog: catalog, logger: logger

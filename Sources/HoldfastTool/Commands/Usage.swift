@@ -10,6 +10,8 @@ struct Usage: AsyncParsableCommand {
       Examples:
         holdfast usage report --since 30d --by day
         holdfast usage record --jsonl rows.jsonl
+        holdfast usage prices claude-opus
+        holdfast usage recost --dry-run
       """,
-    subcommands: [UsageReport.self, UsageRecord.self])
+    subcommands: [UsageReport.self, UsageRecord.self, UsagePrices.self, UsageRecost.self])
 }

@@ -36,7 +36,7 @@ struct UsageRecord: AsyncParsableCommand {
     let input = try LineReader.input(jsonl, maximumBytes: 1 << 20)
     let home = common.resolvedHome
     try home.make()
-    let rates = try home.configuration().rates()
+    let rates = try await common.rates(orWithoutPublished: true)
     let ledger = try await SQLiteUsageLedger.open(home: home.path, rates: rates)
     let outcome = try await Process.onThread { [isJSON = common.json] in
       try RowRecorder(ledger: ledger, isJSON: isJSON).record(input)

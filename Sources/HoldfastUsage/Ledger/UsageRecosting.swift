@@ -11,9 +11,27 @@ public struct UsageRecostReport: Sendable, Hashable, Codable {
   public var changed: Int64 = 0
   /// Rows whose usage is known and whose model still has no price.
   public var unpriced: Int64 = 0
+  /// What the rows cost before, in micro-dollars.
+  public var beforeMicrodollars: Int64 = 0
+  /// What they cost now.
+  public var afterMicrodollars: Int64 = 0
+
+  enum CodingKeys: String, CodingKey {
+    case rows, changed, unpriced
+    case beforeMicrodollars = "before_microusd"
+    case afterMicrodollars = "after_microusd"
+  }
 
   /// A report of nothing.
   public init() {}
+
+  fileprivate mutating func add(_ other: UsageRecostReport) {
+    rows += other.rows
+    changed += other.changed
+    unpriced += other.unpriced
+    beforeMicrodollars += other.beforeMicrodollars
+    afterMicrodollars += other.afterMicrodollars
+  }
 }
 
 /// Applies rate cards to rows already kept, in slices so small that no writer waits long (failure A11).
@@ -36,6 +54,8 @@ struct UsageRecosting: Sendable {
     var report = UsageRecostReport()
     /// Where the next slice begins; nil at the end.
     var next: Int64?
+    /// How much of the table lies before that, 0 … 1.
+    var share = 1.0
     fileprivate var changes: [(seq: Int64, cost: Int64, saved: Int64?, card: String)] = []
   }
 
@@ -48,21 +68,34 @@ struct UsageRecosting: Sendable {
       slice.report.rows += 1
       let known: Int64? = row["cost_microusd"]
       let card: String? = row["rate_card"]
+      slice.report.beforeMicrodollars += known ?? 0
       // A cost without a card was told by whoever wrote the row, and is theirs.
-      if known != nil, card == nil { continue }
+      if let known, card == nil {
+        slice.report.afterMicrodollars += known
+        continue
+      }
       var usage = Self.usage(row)
       rates.price(&usage)
       guard let cost = usage.costMicrodollars, let version = usage.rateCard else {
         // A model that has no card any more keeps what it was costed with.
         if known == nil, usage.inputTokens != nil, usage.outputTokens != nil { slice.report.unpriced += 1 }
+        slice.report.afterMicrodollars += known ?? 0
         continue
       }
+      slice.report.afterMicrodollars += cost
       if cost != known || version != card || usage.savedMicrodollars != row["saved_microusd"] {
         slice.changes.append((row["seq"], cost, usage.savedMicrodollars, version))
       }
     }
     slice.report.changed = Int64(slice.changes.count)
-    if rows.count == Self.slice, let last = rows.last { slice.next = last["seq"] + 1 as Int64 }
+    if rows.count == Self.slice, let last = rows.last {
+      let next: Int64 = last["seq"] + 1
+      slice.next = next
+      let bounds = try Row.fetchOne(db, sql: "SELECT min(seq), max(seq) FROM usage")
+      if let first: Int64 = bounds?[0], let end: Int64 = bounds?[1], end > first {
+        slice.share = min(1, Double(next - first) / Double(end - first + 1))
+      }
+    }
     return slice
   }
 
@@ -111,12 +144,13 @@ extension SQLiteUsageLedger {
   /// - Parameters:
   ///   - since: the first moment that counts; nil means from the beginning.
   ///   - until: the first moment that counts no more; nil means to the end.
-  ///   - progress: told after each slice what has been done so far.
+  ///   - isDryRun: whether nothing is written: the report is of what would be.
+  ///   - progress: told after each slice what has been done so far, and which share of the table that is, 0 … 1.
   /// - Throws: `StoreError`, or `CancellationError`.
   @discardableResult
   public func recost(
-    since: UTCInstant? = nil, until: UTCInstant? = nil,
-    progress: (@Sendable (UsageRecostReport) -> Void)? = nil
+    since: UTCInstant? = nil, until: UTCInstant? = nil, isDryRun: Bool = false,
+    progress: (@Sendable (UsageRecostReport, Double) -> Void)? = nil
   ) async throws -> UsageRecostReport {
     let file = try await openFile()
     let work = UsageRecosting(rates: rates, since: since, until: until)
@@ -126,16 +160,14 @@ extension SQLiteUsageLedger {
     while let seq = next {
       try Task.checkCancellation()
       var slice = try await file.read { db in try work.look(db, from: seq) }
-      if slice.report.changed > 0 {
+      if slice.report.changed > 0, !isDryRun {
         let start = clock.now
         slice = try await file.write { db in try work.apply(db, from: seq) }
         try await Task.sleep(for: start.duration(to: clock.now) * 4)
       }
-      report.rows += slice.report.rows
-      report.changed += slice.report.changed
-      report.unpriced += slice.report.unpriced
+      report.add(slice.report)
       next = slice.next
-      progress?(report)
+      progress?(report, slice.share)
     }
     return report
   }

@@ -19,19 +19,37 @@ enum BuiltInRates {
     "xai": RateTable(xAI, tiers: "batch=0.8", search: nil).cards(version: version),
     "deepseek": RateTable(deepSeek, tiers: "", search: nil).cards(version: version).mapValues(deepSeekPeak),
     "mistral": RateTable(mistral, tiers: "batch=0.5", search: nil).cards(version: version),
-  ]
+  ].merging(HostRates.cards(version: version)) { own, _ in own }
 
   /// Providers of another name with the vendor's models.
   static let providerNames = [
     "gemini": "google", "x-ai": "xai", "grok": "xai", "claude": "anthropic", "codex": "openai",
+    "amazon-bedrock": "bedrock", "aws-bedrock": "bedrock", "amazon_nova": "amazon-nova",
+    "nova": "amazon-nova",
+    "vertex-ai": "vertex", "vertex_ai": "vertex", "google-vertex": "vertex",
+    "google-vertex-anthropic": "vertex", "together-ai": "together", "together_ai": "together",
+    "togetherai": "together", "fireworks-ai": "fireworks", "fireworks_ai": "fireworks",
   ]
 
   /// The vendors' API hosts.
-  static let hosts = [
+  private static let hosts = [
     "api.anthropic.com": "anthropic", "api.openai.com": "openai",
     "generativelanguage.googleapis.com": "google",
     "api.x.ai": "xai", "api.deepseek.com": "deepseek", "api.mistral.ai": "mistral",
+    "api.groq.com": "groq", "api.cohere.com": "cohere", "api.cohere.ai": "cohere",
+    "api.perplexity.ai": "perplexity", "api.nova.amazon.com": "amazon-nova",
+    "api.together.xyz": "together", "api.together.ai": "together", "api.fireworks.ai": "fireworks",
+    "api.cerebras.ai": "cerebras", "openrouter.ai": "openrouter", "aiplatform.googleapis.com": "vertex",
   ]
+
+  /// The vendor whose API a host is; nil for any other.
+  static func vendor(ofHost host: String) -> String? {
+    if let vendor = hosts[host] { return vendor }
+    if host.hasPrefix("bedrock-runtime."), host.hasSuffix(".amazonaws.com") { return "bedrock" }
+    // Inference kept in a region costs more there.
+    if host.hasSuffix("-aiplatform.googleapis.com") { return "vertex-regional" }
+    return nil
+  }
 
   /// Monday to Friday, 01–04 and 06–10 UTC, twice the price. China's public holidays, when it is not, are not
   /// known here: those days are costed as if they were working days.

@@ -41,7 +41,10 @@ public struct PriceRatio: Sendable, Hashable {
   }
 
   /// The rate times this factor, to the nearest micro-dollar.
-  func applied(to rate: Int64) -> Int64 { (rate * numerator * 2 + denominator) / (denominator * 2) }
+  func applied(to rate: Int64) -> Int64 {
+    Int64(
+      clamping: (Int128(rate) * Int128(numerator) * 2 + Int128(denominator)) / (Int128(denominator) * 2))
+  }
 }
 
 /// Amounts of money as people write them.

@@ -60,8 +60,12 @@ public struct RateCard: Sendable, Hashable {
   public var peak: PeakHours?
   /// Micro-dollars for a thousand web searches.
   public var webSearchPerThousand: Int64?
+  /// Micro-dollars for a thousand requests, beside their tokens.
+  public var requestPerThousand: Int64?
   /// What the version of a card begins with that a configuration has put there.
   public static let configuredPrefix = "config:"
+  /// What the version of a card begins with whose prices a provider publishes.
+  public static let publishedPrefix = "published:"
 
   /// Where the card is from and of when; a row keeps it beside its cost.
   public var version: String
@@ -70,7 +74,7 @@ public struct RateCard: Sendable, Hashable {
   public init(
     rates: Rates, longContext: LongContext? = nil, tiers: [String: PriceRatio] = [:],
     geographies: [String: PriceRatio] = [:], peak: PeakHours? = nil, webSearchPerThousand: Int64? = nil,
-    version: String
+    requestPerThousand: Int64? = nil, version: String
   ) {
     self.rates = rates
     self.longContext = longContext
@@ -78,6 +82,7 @@ public struct RateCard: Sendable, Hashable {
     self.geographies = geographies
     self.peak = peak
     self.webSearchPerThousand = webSearchPerThousand
+    self.requestPerThousand = requestPerThousand
     self.version = version
   }
 }
@@ -118,6 +123,9 @@ extension RateCard {
       guard let webSearchPerThousand else { return nil }
       numerator += Int128(searches) * Int128(webSearchPerThousand) * 1000 * Int128(factor.denominator)
     }
+    if let requestPerThousand {
+      numerator += Int128(requestPerThousand) * 1000 * Int128(factor.denominator)
+    }
     let denominator = Int128(factor.denominator) * 1_000_000
     let cost = (numerator * 2 + denominator) / (denominator * 2)
     guard cost <= Int128(UsageLimits.maximumCostMicrodollars) else { return nil }
@@ -145,5 +153,48 @@ extension RateCard {
     }
     if let peak, peak.contains(row.time ?? .now) { factor = factor * peak.ratio }
     return factor
+  }
+}
+
+extension RateCard {
+  /// Who says what a model costs.
+  public enum Origin: String, Sendable, Hashable, Codable {
+    /// The configuration.
+    case config
+    /// The provider, with its list of models.
+    case published
+    /// The table of this build.
+    case builtIn = "built-in"
+  }
+
+  /// Who says what this card says.
+  public var origin: Origin {
+    if version.hasPrefix(Self.configuredPrefix) { return .config }
+    return version.hasPrefix(Self.publishedPrefix) ? .published : .builtIn
+  }
+
+  /// What the prices are, in a word, so that a row costed with others is told apart.
+  var amounts: String {
+    func list(_ rates: Rates) -> String {
+      [rates.input, rates.cacheRead, rates.cacheWrite5m, rates.cacheWrite1h, rates.output].map(String.init)
+        .joined(separator: "/")
+    }
+    var text = list(rates) + "/\(webSearchPerThousand ?? 0)"
+    if let longContext { text += ";above=\(longContext.aboveTokens):" + list(longContext.rates) }
+    if let requestPerThousand { text += ";request=\(requestPerThousand)" }
+    for (tier, ratio) in tiers.sorted(by: { $0.key < $1.key }) {
+      text += ";\(tier)=\(ratio.numerator)" + (ratio.denominator == 1 ? "" : ":\(ratio.denominator)")
+    }
+    return text
+  }
+}
+
+extension RateCard.Rates {
+  /// The rates by factors, each to the nearest micro-dollar.
+  func times(prompt: PriceRatio, output factor: PriceRatio) -> RateCard.Rates {
+    RateCard.Rates(
+      input: prompt.applied(to: input), output: factor.applied(to: output),
+      cacheRead: prompt.applied(to: cacheRead), cacheWrite5m: prompt.applied(to: cacheWrite5m),
+      cacheWrite1h: prompt.applied(to: cacheWrite1h))
   }
 }

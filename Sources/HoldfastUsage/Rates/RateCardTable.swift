@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The rate cards of all providers: the built-in ones, and over them the user's.
+/// The rate cards of all providers: the user's first, then those a provider publishes with its list of models, then
+/// the built-in ones.
 ///
 /// A card is found by the exact name of the model, or else by the name without its date
 /// (`claude-opus-4-8-20260512`, `gpt-5.4-2026-03-05`); never by likeness. A model without a card has no cost.
 public struct RateCardTable: Sendable {
-  private var cards: [String: [String: RateCard]]
+  private typealias Cards = [String: [String: RateCard]]
+
+  private var configured: Cards = [:]
+  private var published: Cards = [:]
+  private var builtIn: Cards
   /// The vendor whose built-in cards a provider of another name uses.
   private var vendors: [String: String]
 
@@ -16,12 +21,14 @@ public struct RateCardTable: Sendable {
   public static let empty = RateCardTable(cards: [:])
 
   private init(cards: [String: [String: RateCard]]) {
-    self.cards = cards
+    builtIn = cards
     vendors = BuiltInRates.providerNames
   }
 
   /// The number of cards.
-  public var count: Int { cards.values.reduce(0) { $0 + $1.count } }
+  public var count: Int {
+    [configured, published, builtIn].reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.count } }
+  }
 
   /// Puts a card over any other for this provider and model.
   ///
@@ -29,35 +36,54 @@ public struct RateCardTable: Sendable {
   ///   - provider: the provider's name, as configured.
   ///   - model: the model's exact name, or its name without the date.
   public mutating func set(_ card: RateCard, provider: String, model: String) {
-    cards[Self.overrideKey(provider), default: [:]][model] = card
+    configured[provider, default: [:]][model] = card
   }
 
-  /// Puts the prices of a configuration over the built-in ones.
+  /// Puts the prices of a configuration over all others.
   ///
   /// - Throws: ``UsageError`` with code `invalidRates` naming the provider, the model and the price.
   public mutating func set(_ prices: [String: ConfiguredPrice], provider: String) throws(UsageError) {
     for (model, price) in prices { set(try price.card(provider, model), provider: provider, model: model) }
   }
 
+  /// Puts what a provider publishes over the built-in cards, in place of what it published before.
+  ///
+  /// What it leaves out (caches, long prompts, tiers) is as on the built-in card of the model, in the same proportion.
+  ///
+  /// - Parameters:
+  ///   - prices: by the exact name of the model.
+  ///   - provider: the provider's name, as configured.
+  public mutating func setPublished(_ prices: [String: PublishedRates], provider: String) {
+    var cards: [String: RateCard] = [:]
+    for (model, price) in prices { cards[model] = price.card(over: builtInCard(provider, model)) }
+    published[provider] = cards.isEmpty ? nil : cards
+  }
+
   /// Says that a provider's models are those of a vendor in the built-in table.
   ///
   /// - Parameters:
-  ///   - vendor: `anthropic`, `openai`, `google`, `xai`, `deepseek` or `mistral`.
+  ///   - vendor: `anthropic`, `openai`, `google`… as ``vendor(ofHost:)`` names it.
   ///   - provider: the provider's name, as configured.
   public mutating func setVendor(_ vendor: String, ofProvider provider: String) {
     vendors[provider] = vendor
   }
 
   /// The vendor whose API a host is, for ``setVendor(_:ofProvider:)``; nil for any other host.
-  public static func vendor(ofHost host: String) -> String? { BuiltInRates.hosts[host.lowercased()] }
+  public static func vendor(ofHost host: String) -> String? { BuiltInRates.vendor(ofHost: host.lowercased()) }
 
   /// The card of a model, or nil when it has none.
   public func card(provider: String, model: String) -> RateCard? {
-    if let own = cards[Self.overrideKey(provider)], let card = Self.find(model, in: own, vendor: provider) {
-      return card
+    for cards in [configured, published] {
+      if let own = cards[provider], let card = Self.find(model, in: own, vendor: provider) { return card }
     }
+    return builtInCard(provider, model)
+  }
+
+  private func builtInCard(_ provider: String, _ model: String) -> RateCard? {
     let vendor = vendors[provider] ?? provider
-    return cards[vendor].flatMap { Self.find(model, in: $0, vendor: vendor) }
+    return builtIn[vendor == "vertex-regional" ? "vertex" : vendor].flatMap {
+      Self.find(model, in: $0, vendor: vendor)
+    } ?? ResoldRates.card(of: model, at: vendor, vendors: builtIn)
   }
 
   /// Writes the row's cost, what caching saved and the version of its card, or nil for all when it has no price.
@@ -73,112 +99,49 @@ public struct RateCardTable: Sendable {
     row.rateCard = card.version
   }
 
-  /// Keeps the user's cards apart from the vendors'.
-  private static func overrideKey(_ provider: String) -> String { "\u{1}" + provider }
-
   private static func find(_ model: String, in cards: [String: RateCard], vendor: String) -> RateCard? {
     if let card = cards[model] { return card }
     var name = model[...]
-    // Google names its models `models/…`; some gateways put the vendor first.
-    for prefix in ["models/", vendor + "/"] where name.hasPrefix(prefix) {
+    // Google and Fireworks name their models by a path; some gateways put the vendor first.
+    for prefix in ["models/", "accounts/fireworks/models/", vendor + "/"] where name.hasPrefix(prefix) {
       name = name.dropFirst(prefix.count)
     }
     // Claude Code's mark of the long context window, which has no price of its own.
     if name.hasSuffix("[1m]") { name = name.dropLast(4) }
     if let card = cards[String(name)] { return card }
-    return withoutDate(name).flatMap { cards[String($0)] }
-  }
-
-  /// The name without `-20260512`, `-2026-05-12` or `@20260512` at its end; nil when it has none.
-  private static func withoutDate(_ name: Substring) -> Substring? {
-    let bytes = Array(name.utf8)
-    for (shape, marks) in [("########", ["-", "@"]), ("####-##-##", ["-"])] {
-      let tail = shape.utf8.count
-      guard bytes.count > tail + 1, marks.contains(String(UnicodeScalar(bytes[bytes.count - tail - 1])))
-      else {
-        continue
-      }
-      let matches = zip(bytes.suffix(tail), shape.utf8).allSatisfy { byte, expected in
-        expected == UInt8(ascii: "#") ? (0x30...0x39).contains(byte) : byte == expected
-      }
-      if matches, bytes[bytes.count - tail] == UInt8(ascii: "2") { return name.dropLast(tail + 1) }
-    }
-    return nil
+    return ModelName.withoutDate(name).flatMap { cards[String($0)] }
   }
 }
 
-/// A model's prices as a configuration writes them: dollars per million tokens.
-///
-/// ```yaml
-/// prices: { "llama3.2": { input: 0, output: 0 }, "my-model": { input: 0.5, output: 2, cache_read: 0.05 } }
-/// ```
-/// A kind of prompt token without a price costs what input does.
-public struct ConfiguredPrice: Sendable, Hashable, Codable {
-  /// Dollars per million prompt tokens.
-  public var input: Double
-  /// Dollars per million tokens produced.
-  public var output: Double
-  /// Dollars per million tokens read from a cache.
-  public var cacheRead: Double?
-  /// Dollars per million tokens written to a cache of five minutes.
-  public var cacheWrite5m: Double?
-  /// Dollars per million tokens written to a cache of one hour.
-  public var cacheWrite1h: Double?
-  /// Dollars per thousand web searches.
-  public var webSearch: Double?
-  /// Factors on the rates by service tier or speed.
-  public var tiers: [String: Double]?
+// MARK: - Listing
 
-  private enum CodingKeys: String, CodingKey {
-    case input, output, tiers
-    case cacheRead = "cache_read"
-    case cacheWrite5m = "cache_write_5m"
-    case cacheWrite1h = "cache_write_1h"
-    case webSearch = "web_search"
-  }
+extension RateCardTable {
+  /// A card in force.
+  public struct Entry: Sendable, Hashable {
+    /// The provider, or the vendor whose models it has.
+    public var provider: String
+    /// The model's name.
+    public var model: String
+    /// What it costs.
+    public var card: RateCard
 
-  /// Prices in dollars per million tokens.
-  public init(
-    input: Double, output: Double, cacheRead: Double? = nil, cacheWrite5m: Double? = nil,
-    cacheWrite1h: Double? = nil, webSearch: Double? = nil, tiers: [String: Double]? = nil
-  ) {
-    self.input = input
-    self.output = output
-    self.cacheRead = cacheRead
-    self.cacheWrite5m = cacheWrite5m
-    self.cacheWrite1h = cacheWrite1h
-    self.webSearch = webSearch
-    self.tiers = tiers
-  }
-
-  fileprivate func card(_ provider: String, _ model: String) throws(UsageError) -> RateCard {
-    func amount(_ name: String, _ dollars: Double?) throws(UsageError) -> Int64? {
-      guard let dollars else { return nil }
-      guard let amount = MicroDollars.of(dollars: dollars) else {
-        throw UsageError(
-          .invalidRates,
-          "The price \(name) of \(model) at \(provider) is \(dollars), which is no amount of dollars.")
-      }
-      return amount
+    /// A card in force.
+    public init(provider: String, model: String, card: RateCard) {
+      (self.provider, self.model, self.card) = (provider, model, card)
     }
-    let rates = RateCard.Rates(
-      input: try amount("input", input) ?? 0, output: try amount("output", output) ?? 0,
-      cacheRead: try amount("cache_read", cacheRead),
-      cacheWrite5m: try amount("cache_write_5m", cacheWrite5m),
-      cacheWrite1h: try amount("cache_write_1h", cacheWrite1h))
-    var ratios: [String: PriceRatio] = [:]
-    for (name, factor) in tiers ?? [:] {
-      guard let millionths = try amount("tiers.\(name)", factor) else { continue }
-      ratios[name.lowercased()] = PriceRatio(millionths, 1_000_000)
-    }
-    let search = try amount("web_search", webSearch)
-    return RateCard(
-      rates: rates, tiers: ratios, webSearchPerThousand: search, version: version(rates, search))
   }
 
-  /// The version says what the prices are, so that a row costed with others is told apart.
-  private func version(_ rates: RateCard.Rates, _ search: Int64?) -> String {
-    let amounts = [rates.input, rates.cacheRead, rates.cacheWrite5m, rates.cacheWrite1h, rates.output]
-    return RateCard.configuredPrefix + (amounts + [search ?? 0]).map(String.init).joined(separator: "/")
+  /// The cards in force, by provider and model; one that another is put over is not among them.
+  ///
+  /// Names that follow from another by a rule (dates, regions of a cloud) are not listed; ``card(provider:model:)`` has
+  /// them.
+  public var entries: [Entry] {
+    var cards = builtIn
+    for layer in [published, configured] {
+      for (provider, models) in layer { cards[provider, default: [:]].merge(models) { $1 } }
+    }
+    return cards.flatMap { provider, models in
+      models.map { Entry(provider: provider, model: $0.key, card: $0.value) }
+    }.sorted { ($0.provider, $0.model) < ($1.provider, $1.model) }
   }
 }

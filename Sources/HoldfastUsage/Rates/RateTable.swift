@@ -59,10 +59,7 @@ struct RateTable {
     else { preconditionFailure("The built-in long-context price “\(text)” cannot be read.") }
     return RateCard.LongContext(
       aboveTokens: above,
-      rates: RateCard.Rates(
-        input: prompt.applied(to: rates.input), output: output.applied(to: rates.output),
-        cacheRead: prompt.applied(to: rates.cacheRead), cacheWrite5m: prompt.applied(to: rates.cacheWrite5m),
-        cacheWrite1h: prompt.applied(to: rates.cacheWrite1h)))
+      rates: rates.times(prompt: prompt, output: output))
   }
 
   private static func factor(_ text: Substring) -> (String, PriceRatio) {

@@ -32,7 +32,7 @@ import Testing
 
   private func capture(_ gate: Gate, mostHeld: Int = 1 << 20) -> SessionCapture {
     SessionCapture(
-      plan: CapturePlan(sources: nil), rates: .builtIn,
+      plan: CapturePlan(sources: nil), rates: { .builtIn },
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
       mostHeld: mostHeld
     ) { try gate.pass() }

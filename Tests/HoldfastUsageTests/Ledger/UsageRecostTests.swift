@@ -32,13 +32,21 @@ struct UsageRecostTests {
 
     ledger.setRates(.builtIn)
     let slices = Monitor<[Int64]>([])
-    let report = try await ledger.recost { done in slices.withLock { $0.append(done.rows) } }
+    let planned = try await ledger.recost(isDryRun: true)
+    #expect(try await ledger.report(UsageReportQuery(by: .provider)).first?.unpriced == 601)
+    let report = try await ledger.recost { done, share in
+      slices.withLock { $0.append(done.rows) }
+      #expect(share > 0 && share <= 1)
+    }
+    #expect(report == planned)
     #expect(report.rows == 602 && report.changed == 600 && report.unpriced == 1)
+    #expect(report.beforeMicrodollars == 42 && report.afterMicrodollars == 600 * 1_250_000 + 42)
     #expect(slices.withLock { $0 } == [250, 500, 602])
     let line = try #require(try await ledger.report(UsageReportQuery(by: .provider)).first)
     #expect(line.costMicrodollars == 600 * 1_250_000 + 42 && line.unpriced == 1)
 
-    #expect(try await ledger.recost().changed == 0)
+    let again = try await ledger.recost()
+    #expect(again.changed == 0 && again.beforeMicrodollars == again.afterMicrodollars)
     // A model that is in no table any more keeps its cost.
     ledger.setRates(.empty)
     #expect(try await ledger.recost().changed == 0)
