@@ -27,19 +27,7 @@ struct APIRoutes {
         : APIAnswer.json(#"{"status":"ready"}"#)
     }
     router.get("/api/status") { _, _ in try APIAnswer.json(await state.status()) }
-    router.get("/api/usage") { request, _ in
-      let query: UsageReportQuery
-      do throws(ReportQuery.Problem) {
-        query = try ReportQuery.parse(request.uri.queryParameters.map { (String($0.key), String($0.value)) })
-      } catch {
-        return APIAnswer.failure(.badRequest, "bad_request", error.message)
-      }
-      do {
-        return try APIAnswer.json(await state.ledger.report(query))
-      } catch let error as StoreError {
-        return APIAnswer.failure(.serviceUnavailable, "\(error.code)", error.description)
-      }
-    }
+    UsageRoutes(ledger: state.ledger).add(to: router)
     router.get("/api/dashboard") { request, _ in
       do {
         let (body, tag) = try await dashboard.current(state)

@@ -16,6 +16,8 @@ struct ConfigFile {
   var openAIProvider: String?
   var backup = Backup()
   var capture: CapturePlan?
+  /// How long rows of usage are kept, in days; nil: for ever.
+  var usageRetentionDays: Int?
   /// What is under `supervise`, which is read where the home is known.
   var supervise: Node?
 
@@ -61,11 +63,21 @@ struct ConfigFile {
         }
       case "backup": file.backup = try backup(value)
       case "capture": file.capture = try capture(value)
+      case "usage":
+        for (name, node) in try entries(value, "usage") {
+          guard name.name == "retention_days" else {
+            throw unknown(name, in: "usage", known: ["retention_days"])
+          }
+          guard let days = node.int, (1...36_500).contains(days) else {
+            throw problem(node, "usage.retention_days is a whole number of days, from 1 to 36500")
+          }
+          file.usageRetentionDays = days
+        }
       case "supervise": file.supervise = value
       default:
         throw unknown(
           key, in: "the file",
-          known: ["providers", "defaults", "auth", "server", "backup", "capture", "supervise"])
+          known: ["providers", "defaults", "auth", "server", "backup", "capture", "usage", "supervise"])
       }
     }
     return file

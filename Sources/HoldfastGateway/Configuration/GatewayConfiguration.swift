@@ -32,6 +32,8 @@ public struct GatewayConfiguration: Sendable {
   public var backup: BackupPlan?
   /// Whose conversations are kept as sessions; nil for nobody's.
   public var capture: CapturePlan?
+  /// How long rows of usage are kept, in days; nil: for ever.
+  public var usageRetentionDays: Int?
   /// The workers it runs and watches; nil for none.
   public var supervise: SupervisorConfiguration?
   /// A file of certificate authorities to trust instead of the system's.
@@ -81,6 +83,7 @@ extension GatewayConfiguration {
       configuration.prices = file.prices
       configuration.backup = file.backup.plan(home: home, userHome: environment["HOME"])
       configuration.capture = file.capture
+      configuration.usageRetentionDays = file.usageRetentionDays
       if let workers = file.supervise {
         do {
           configuration.supervise = try SupervisorConfiguration.read(

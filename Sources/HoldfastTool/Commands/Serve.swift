@@ -101,6 +101,9 @@ struct Serve: AsyncParsableCommand {
     await state.keepOpen()
     let pruner = MailboxPruner(
       home: home.path, configuration: configuration.supervise?.mailboxes ?? .init(), logger: logger)
+    let retention = configuration.usageRetentionDays.map {
+      UsageRetention(ledger: ledger, days: $0, logger: logger)
+    }
     let models = HTTPModelSource(certificateFile: configuration.certificateFile)
     let catalog = ServedCatalog(
       ModelCatalog(
@@ -118,19 +121,18 @@ struct Serve: AsyncParsableCommand {
       _ = Console.tryPrint(isJSON ? #"{"listening":"\#(url)"}"# : "holdfast listening on \(url)")
     }
     // Stopped in the reverse order: first the gateway, then the stores it writes to.
+    typealias Member = ServiceGroupConfiguration.ServiceConfiguration
+    let stores: [any Service] = [LedgerService(ledger: ledger, logger: logger), sessions, catalog]
+    let others: [(any Service)?] = [
+      schedules, pruner, retention, backups, delivery,
+      // Workers go first: they may be using the gateway, and what they say last is still delivered.
+      supervisor,
+    ]
+    var members = stores.map { Member(service: $0, successTerminationBehavior: .ignore) }
+    members.append(Member(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup))
+    members += others.compactMap { $0 }.map { Member(service: $0, successTerminationBehavior: .ignore) }
     var group = ServiceGroupConfiguration(
-      services: [
-        .init(service: LedgerService(ledger: ledger, logger: logger), successTerminationBehavior: .ignore),
-        .init(service: sessions, successTerminationBehavior: .ignore),
-        .init(service: catalog, successTerminationBehavior: .ignore),
-        .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup),
-        .init(service: schedules, successTerminationBehavior: .ignore),
-        .init(service: pruner, successTerminationBehavior: .ignore),
-      ] + (backups.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
-        + (delivery.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? [])
-        // Workers go first: they may be using the gateway, and what they say last is still delivered.
-        + (supervisor.map { [.init(service: $0, successTerminationBehavior: .ignore)] } ?? []),
-      gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
+      services: members, gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     group.maximumGracefulShutdownDuration =
       .seconds(drain + 30) + (configuration.supervise?.longestStopGrace ?? .zero)
       + deliveries.longestTimeLimit

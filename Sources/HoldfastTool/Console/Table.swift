@@ -55,7 +55,18 @@ enum Amount {
     let rest = abs(microdollars % 1_000_000)
     let padded = String(repeating: "0", count: 6 - String(rest).count) + String(rest)
     let isSmall = whole == 0 && rest != 0 && rest < 10_000
-    return "$\(count(whole))." + (isSmall ? padded : String(padded.prefix(2)))
+    return (microdollars < 0 ? "-$" : "$") + "\(count(whole.magnitude))."
+      + (isSmall ? padded : String(padded.prefix(2)))
+  }
+
+  /// `82 %`, of a share from 0 to 1.
+  static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+
+  /// `2h 05m`, or `4m` below an hour.
+  static func time(_ milliseconds: Int64) -> String {
+    let minutes = max(0, milliseconds) / 60_000
+    guard minutes >= 60 else { return "\(minutes)m" }
+    return "\(minutes / 60)h \(minutes % 60 < 10 ? "0" : "")\(minutes % 60)m"
   }
 
   /// `1.5 MB`, in thousands.

@@ -128,6 +128,23 @@ public final class SQLiteUsageLedger: UsageLedger {
     try await file.file().read { db in try UsageReporter(query).lines(db) }
   }
 
+  /// Sums by hour or day, and within those by a field: the earliest step first, and within it the costliest value.
+  public func series(_ query: UsageSeriesQuery) async throws -> [UsageSeriesPoint] {
+    try await file.file().read { db in try UsageAnswers.series(query, db) }
+  }
+
+  /// What a span of time came to, and the span of the same length before it.
+  public func overview(since: UTCInstant?, until: UTCInstant?) async throws -> UsageOverview {
+    try await file.file().read { db in
+      try UsageAnswers.overview(since: since, until: until, now: .now, db)
+    }
+  }
+
+  /// The blocks of five hours that had not ended at a moment, the latest first.
+  public func blocks(since: UTCInstant) async throws -> [UsageBlock] {
+    try await file.file().read { db in try UsageAnswers.blocks(since: since, now: .now, db) }
+  }
+
   /// Waits until every row accepted before the call is in the database, or set aside with its reason.
   ///
   /// - Throws: `StoreError` `deadline` when that takes longer than `within` (the rows are kept), or why the

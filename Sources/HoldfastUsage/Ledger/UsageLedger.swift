@@ -17,6 +17,22 @@ public protocol UsageLedger: Sendable {
   /// Sums the rows of a span of time by one of their fields.
   func report(_ query: UsageReportQuery) async throws -> [UsageReportLine]
 
+  /// Sums by hour or day, and within those by a field.
+  func series(_ query: UsageSeriesQuery) async throws -> [UsageSeriesPoint]
+
+  /// What a span of time came to, and the span of the same length before it.
+  ///
+  /// - Parameters:
+  ///   - since: the first moment that counts; nil means from the beginning.
+  ///   - until: the first moment that counts no more; nil means to the end.
+  func overview(since: UTCInstant?, until: UTCInstant?) async throws -> UsageOverview
+
+  /// The blocks of five hours that had not ended at a moment, the latest first.
+  func blocks(since: UTCInstant) async throws -> [UsageBlock]
+
+  /// Removes the rows before the hour that contains a moment, and keeps their sums.
+  func prune(before moment: UTCInstant) async throws -> UsagePruneReport
+
   /// Waits until every row accepted before the call is in the database, or set aside with its reason.
   ///
   /// - Parameter within: how long at most; nil waits as long as it takes.
@@ -80,6 +96,16 @@ public struct UsageReportQuery: Sendable, Hashable {
     self.until = until
     self.limit = limit
     self.zone = zone
+  }
+
+  /// The same question about the same time before; without a beginning there is none, and it is the same.
+  public func before(_ now: UTCInstant) -> UsageReportQuery {
+    guard let since else { return self }
+    var query = self
+    let length = max(0, min(until ?? now, now).milliseconds - since.milliseconds)
+    (query.since, query.until) = (UTCInstant(milliseconds: max(0, since.milliseconds - length)), since)
+    query.limit = nil
+    return query
   }
 
   /// A question about the time up to now: from the beginning of the hour that lies `duration` back.

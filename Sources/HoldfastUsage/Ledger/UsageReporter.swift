@@ -30,9 +30,8 @@ struct UsageReporter {
   func statement(horizon: Int64) -> (sql: String, arguments: StatementArguments) {
     let span = UsageSpan(
       since: query.since, until: query.until, horizon: horizon, usesDays: wall == nil || isUTCDay)
-    let sums = UsageSchema.measureColumns.map { "sum(\($0)) AS \($0)" }.joined(separator: ", ")
     var (sql, arguments) = source(span)
-    sql = "SELECT k, \(sums) FROM (\(sql))\nGROUP BY k HAVING sum(requests) > 0"
+    sql = "SELECT k, \(Self.sums) FROM (\(sql))\nGROUP BY k HAVING sum(requests) > 0"
     guard wall == nil else { return (sql, arguments) }
     arguments += [query.limit ?? -1]
     return (sql + " ORDER BY cost_microusd DESC, requests DESC, k LIMIT ?", arguments)
@@ -44,12 +43,17 @@ struct UsageReporter {
     guard wall != nil else {
       let dimension = query.grouping.rawValue
       return span.source(
-        dimension, daily: "key", hourly: "key", edge: UsageSchema.key(of: dimension, in: "u"))
+        dimension, daily: "key AS k", hourly: "key AS k",
+        edge: "\(UsageSchema.key(of: dimension, in: "u")) AS k")
     }
     // Quarters of an hour since 1970: what no zone's days cut.
     return span.source(
-      "quarter", daily: "day * 96", hourly: "hour * 4 + CAST(key AS INTEGER)", edge: "u.time_ms / 900000")
+      "quarter", daily: "day * 96 AS k", hourly: "hour * 4 + CAST(key AS INTEGER) AS k",
+      edge: "u.time_ms / 900000 AS k")
   }
+
+  /// The sums of the measures.
+  static let sums = UsageSchema.measureColumns.map { "sum(\($0)) AS \($0)" }.joined(separator: ", ")
 
   /// A line of a row that has a key and then the measures.
   static func line(_ row: Row, key: String?) -> UsageReportLine {

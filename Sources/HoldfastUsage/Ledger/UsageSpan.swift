@@ -54,10 +54,10 @@ struct UsageSpan {
   ///
   /// - Parameters:
   ///   - dimension: what the sums are kept by.
-  ///   - daily: what a row of `usage_daily` is counted to.
-  ///   - hourly: what a row of `usage_hourly` is counted to.
-  ///   - edge: what a row `u` of `usage` is counted to.
-  /// - Returns: a subquery with the columns `k` and the measures, and its arguments.
+  ///   - daily: the columns that say what a row of `usage_daily` is counted to: `key AS k`.
+  ///   - hourly: the same for a row of `usage_hourly`.
+  ///   - edge: the same for a row `u` of `usage`.
+  /// - Returns: a subquery with those columns and the measures, and its arguments.
   func source(
     _ dimension: String, daily: String, hourly: String, edge: String
   ) -> (sql: String, arguments: StatementArguments) {
@@ -70,24 +70,24 @@ struct UsageSpan {
     }
     if !days.isEmpty {
       add(
-        "SELECT \(daily) AS k, \(columns) FROM usage_daily WHERE dimension = ? AND day >= ? AND day < ?",
+        "SELECT \(daily), \(columns) FROM usage_daily WHERE dimension = ? AND day >= ? AND day < ?",
         [dimension, days.lowerBound, days.upperBound])
     }
     for hours in hours {
       add(
-        "SELECT \(hourly) AS k, \(columns) FROM usage_hourly WHERE dimension = ? AND hour >= ? AND hour < ?",
+        "SELECT \(hourly), \(columns) FROM usage_hourly WHERE dimension = ? AND hour >= ? AND hour < ?",
         [dimension, hours.lowerBound, hours.upperBound])
     }
     let measures = zip(UsageSchema.measures(of: "u"), UsageSchema.measureColumns).map { "\($0) AS \($1)" }
       .joined(separator: ", ")
     for range in edges {
       add(
-        "SELECT \(edge) AS k, \(measures) FROM usage AS u WHERE u.time_ms >= ? AND u.time_ms < ?",
+        "SELECT \(edge), \(measures) FROM usage AS u WHERE u.time_ms >= ? AND u.time_ms < ?",
         [range.lowerBound, range.upperBound])
     }
     if parts.isEmpty {
       // A span of nothing still has columns.
-      add("SELECT key AS k, \(columns) FROM usage_daily WHERE false AND dimension = ?", [dimension])
+      add("SELECT \(daily), \(columns) FROM usage_daily WHERE false AND dimension = ?", [dimension])
     }
     return (parts.joined(separator: "\nUNION ALL\n"), arguments)
   }

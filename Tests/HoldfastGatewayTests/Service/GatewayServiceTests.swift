@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HoldfastCatalog
+import HoldfastEngine
 import HoldfastGateway
 import HoldfastTestKit
 import HoldfastUsage
@@ -31,6 +32,12 @@ private final class RefusingLedger: UsageLedger {
   }
 
   func report(_ query: UsageReportQuery) async throws -> [UsageReportLine] { [] }
+  func series(_ query: UsageSeriesQuery) async throws -> [UsageSeriesPoint] { [] }
+  func overview(since: UTCInstant?, until: UTCInstant?) async throws -> UsageOverview {
+    throw StoreError(.closed, "There is nothing here.", outcome: .notApplied)
+  }
+  func blocks(since: UTCInstant) async throws -> [UsageBlock] { [] }
+  func prune(before moment: UTCInstant) async throws -> UsagePruneReport { UsagePruneReport() }
   func flush(within: Duration?) async throws {}
   func status() async -> UsageLedgerStatus { UsageLedgerStatus() }
   func close() async {}

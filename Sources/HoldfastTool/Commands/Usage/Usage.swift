@@ -9,9 +9,14 @@ struct Usage: AsyncParsableCommand {
     discussion: """
       Examples:
         holdfast usage report --since 30d --by day
+        holdfast usage blocks
+        holdfast usage statusline
         holdfast usage record --jsonl rows.jsonl
         holdfast usage prices claude-opus
         holdfast usage recost --dry-run
       """,
-    subcommands: [UsageReport.self, UsageRecord.self, UsagePrices.self, UsageRecost.self])
+    subcommands: [
+      UsageReport.self, UsageBlocks.self, UsageStatusline.self, UsagePrices.self, UsageRecord.self,
+      UsageRecost.self, UsagePrune.self,
+    ])
 }
