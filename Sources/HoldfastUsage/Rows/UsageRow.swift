@@ -175,6 +175,7 @@ extension UsageRow {
     speed = usage.speed
     inferenceGeo = usage.inferenceGeo
     stopReason = usage.stopReason
+    tool = usage.tool
     errorType = usage.errorType ?? errorType
     unknown = usage.unknown
     if usage.finish == .error, outcome == .complete, (status ?? 200) < 400 { outcome = .streamError }

@@ -45,6 +45,8 @@ public struct UsageExtractor: Sendable {
 
     /// Ends the event under way, by its blank line or (`isCut`) by the end of the stream.
     mutating func endEvent(isCut: Bool) {
+      // An event without data says nothing, and is nothing that could not be read.
+      guard length > 0 else { return }
       if isSkipped {
         fields.noteContent()
       } else if length == 6, head == 0x5B44_4F4E_455D {
@@ -54,7 +56,7 @@ public struct UsageExtractor: Sendable {
         fields.endDocument(isWhole: scanner.isComplete)
         if scanner.isMalformed || !(isCut || scanner.isComplete) { sawMalformed = true }
       }
-      if length > 0 { scanner.reset() }
+      scanner.reset()
       length = 0
       head = 0
       isSkipped = false

@@ -26,6 +26,8 @@ enum WireField: UInt8, CaseIterable, Sendable {
   /// OpenAI's error code, used where there is no type.
   case errorCode
   case incompleteReason
+  /// The tools an answer calls, of which the first is kept.
+  case tool
   case status
   case type
   case outputItemType
@@ -33,8 +35,8 @@ enum WireField: UInt8, CaseIterable, Sendable {
 
   /// The counts come first, so that their raw values index an array.
   static let counts = 11
-  /// The texts come next, from ``model`` to ``incompleteReason``.
-  static let texts = 9
+  /// The texts come next, from ``model`` to ``tool``.
+  static let texts = 10
 
   /// Where a text stands in an array of the texts.
   var textIndex: Int { Int(rawValue) - Self.counts }
@@ -97,7 +99,7 @@ extension WireKind {
     fields: [
       ("type", .type), ("id", .responseID), ("model", .model), ("stop_reason", .stopReason),
       ("message.id", .responseID), ("message.model", .model), ("message.stop_reason", .stopReason),
-      ("delta.stop_reason", .stopReason),
+      ("delta.stop_reason", .stopReason), ("content[].name", .tool), ("content_block.name", .tool),
     ] + errors + under("usage.", anthropicUsage) + under("message.usage.", anthropicUsage))
 
   private static let chatPaths = JSONFieldPaths(
@@ -107,18 +109,21 @@ extension WireKind {
       ("choices[].text", .content), ("choices[].delta.content", .content),
       ("choices[].delta.reasoning", .content), ("choices[].delta.reasoning_content", .content),
       ("choices[].delta.tool_calls", .content), ("choices[].delta.refusal", .content),
+      ("choices[].delta.tool_calls[].function.name", .tool),
+      ("choices[].message.tool_calls[].function.name", .tool),
     ] + errors + under("usage.", chatUsage)
       // Moonshot puts a stream's usage in its choice, Groq in a field of its own.
       + under("choices[].usage.", chatUsage) + under("x_groq.usage.", chatUsage))
 
   private static let responsesPaths = JSONFieldPaths(
-    fields: [("type", .type), ("code", .errorCode)]
+    fields: [("type", .type), ("code", .errorCode), ("item.name", .tool)]
       + errors + under("", responsesBody) + under("response.", responsesBody))
 
   private static let responsesBody: [(String, WireField)] =
     [
       ("id", .responseID), ("model", .model), ("service_tier", .serviceTier), ("status", .status),
       ("incomplete_details.reason", .incompleteReason), ("output[].type", .outputItemType),
+      ("output[].name", .tool),
       ("error.code", .errorCode), ("error.type", .errorType),
     ] + under("usage.", responsesUsage)
 
@@ -128,7 +133,7 @@ extension WireKind {
   private static let geminiBody: [(String, WireField)] = [
     ("modelVersion", .model), ("responseId", .responseID),
     ("candidates[].finishReason", .stopReason), ("candidates[].content", .content),
-    ("error.status", .errorType),
+    ("candidates[].content.parts[].functionCall.name", .tool), ("error.status", .errorType),
     ("usageMetadata.promptTokenCount", .input),
     ("usageMetadata.toolUsePromptTokenCount", .inputBeside),
     ("usageMetadata.cachedContentTokenCount", .cacheRead),

@@ -80,6 +80,7 @@ struct WireFields: Sendable, JSONFieldSink {
   /// Keeps a text, unless it is the one already known: chunks repeat their id and model every time.
   private mutating func stage(_ field: WireField, _ text: [UInt8]) {
     let index = field.textIndex
+    if field == .tool, texts[index] != nil || stagedTexts[index] != nil { return }
     if let known = texts[index], stagedTexts[index] == nil, text.elementsEqual(known.utf8) { return }
     stagedTexts[index] = WireText.kept(text, maximumBytes: Self.maximumTextBytes)
     stagedAnyText = true
@@ -175,6 +176,7 @@ struct WireFields: Sendable, JSONFieldSink {
     usage.serviceTier = text(.serviceTier)
     usage.speed = text(.speed)
     usage.inferenceGeo = text(.inferenceGeo)
+    usage.tool = text(.tool)
     usage.errorType = text(.errorType) ?? text(.errorCode)
   }
 

@@ -56,6 +56,8 @@ public struct WireUsage: Sendable, Hashable {
   public var inferenceGeo: String?
   /// Web searches the provider made for this answer.
   public var webSearches: Int64?
+  /// The first tool the answer called.
+  public var tool: String?
   /// Why the model stopped, in the provider's words (`end_turn`, `stop`, `max_output_tokens`…).
   public var stopReason: String?
   /// The type or code of the error the answer carries.
