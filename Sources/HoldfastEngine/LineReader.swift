@@ -41,18 +41,28 @@ package final class LineReader: @unchecked Sendable {
   /// The longest line that is kept, in bytes.
   package let maximumBytes: Int
   /// The number of the line read last, from 1.
-  package private(set) var number = 0
+  package private(set) var number: Int
+  /// Where in the file the line read last begins, in bytes.
+  package private(set) var lineStart: Int64
   private let descriptor: Int32
   private let ownsDescriptor: Bool
   private var buffer: [UInt8] = []
+  /// Where in the file the buffer begins.
+  private var base: Int64
   private var start = 0
   /// Where the search for a line feed goes on.
   private var searched = 0
   private var isAtEnd = false
 
+  /// - Parameters:
+  ///   - offset: where in a file to begin, in bytes: the beginning of a line.
+  ///   - line: the number of the line before that, so that those that are read have their own.
   /// - Throws: ``StoreError`` `missing`, `permission` or `cannotOpen`.
-  package init(_ source: Source, maximumBytes: Int = usualMaximum) throws(StoreError) {
+  package init(
+    _ source: Source, from offset: Int64 = 0, after line: Int = 0, maximumBytes: Int = usualMaximum
+  ) throws(StoreError) {
     self.maximumBytes = maximumBytes
+    (number, base, lineStart) = (line, offset, offset)
     switch source {
     case .standardInput:
       (path, descriptor, ownsDescriptor) = ("-", STDIN_FILENO, false)
@@ -79,7 +89,14 @@ package final class LineReader: @unchecked Sendable {
         throw StoreError(.cannotOpen, "\(path) is no file; name a file or a directory.", path: path)
       }
     }
+    if offset > 0, lseek(descriptor, off_t(offset), SEEK_SET) < 0 { throw Self.error(path, errno) }
   }
+
+  /// What file it is and how long it is now; nil when the system does not say.
+  package var stamp: FileStamp? { FileStamp(descriptor: descriptor) }
+
+  /// Where in the file the line after the one read last begins, in bytes.
+  package var offset: Int64 { base + Int64(start) }
 
   deinit { if ownsDescriptor, descriptor >= 0 { close(descriptor) } }
 
@@ -101,6 +118,7 @@ package final class LineReader: @unchecked Sendable {
   /// - Throws: ``StoreError`` `io` when it cannot be read any further.
   package func next(into line: inout [UInt8]) throws(StoreError) -> Line? {
     var isTooLong = false
+    lineStart = offset
     while true {
       if let end = lineFeed() { return take(to: end, into: &line, isTooLong) ? .whole : .tooLong }
       if isAtEnd {
@@ -109,6 +127,7 @@ package final class LineReader: @unchecked Sendable {
       }
       if buffer.count - start > maximumBytes {
         isTooLong = true
+        base += Int64(buffer.count)
         buffer.removeAll()
         (start, searched) = (0, 0)
       }
@@ -146,6 +165,7 @@ package final class LineReader: @unchecked Sendable {
   private func fill() throws(StoreError) {
     if start > 0 {
       buffer.removeFirst(start)
+      base += Int64(start)
       searched -= start
       start = 0
     }

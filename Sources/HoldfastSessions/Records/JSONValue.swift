@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import HoldfastEngine
 
 /// A JSON value as sessions keep it: message parts, tool calls, metadata.
 public indirect enum JSONValue: Sendable, Hashable {

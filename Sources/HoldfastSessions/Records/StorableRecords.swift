@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import HoldfastEngine
 
 // What every store does with what it is given before it keeps it.
 

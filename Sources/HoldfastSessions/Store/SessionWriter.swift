@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GRDB
+import HoldfastEngine
 
 /// Makes and changes rows of `session`, inside a write transaction of the caller's.
 enum SessionWriter {

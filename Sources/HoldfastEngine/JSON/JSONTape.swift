@@ -6,8 +6,8 @@
 /// Decoding each line into values of the language costs several times what writing it to the store does; this
 /// reads the bytes once. It accepts exactly the JSON of RFC 8259, to a depth of ``maximumDepth``, since a part of
 /// it becomes the content of a message that others decode. One tape is used again and again for line after line.
-struct JSONTape {
-  enum Kind: UInt8 {
+package struct JSONTape: Sendable {
+  package enum Kind: UInt8, Sendable {
     case object, array
     /// A string; `escaped` has a backslash in it.
     case string, escaped
@@ -16,7 +16,7 @@ struct JSONTape {
 
   /// A value, or an object's key right before its value. The first is the whole text, and what is in an object or
   /// array follows it.
-  struct Node {
+  struct Node: Sendable {
     var kind: Kind
     /// Of a string without its quotes; of anything else as written.
     var start: UInt32
@@ -26,25 +26,25 @@ struct JSONTape {
   }
 
   /// Deeper than any transcript; a recursion over it fits every thread's stack.
-  static let maximumDepth = 200
+  package static let maximumDepth = 200
 
   /// The text; set it, then ``scan()``.
-  var bytes: [UInt8] = []
+  package var bytes: [UInt8] = []
   private(set) var nodes: [Node] = []
   /// Whether something in the text could not be stored and was replaced by U+FFFD (row D01).
-  private(set) var isRepaired = false
+  package private(set) var isRepaired = false
 
-  init() {}
+  package init() {}
 
   /// A text of its own.
-  init?(_ text: String) {
+  package init?(_ text: String) {
     bytes = Array(text.utf8)
     guard scan() else { return nil }
   }
 
   /// Finds the values of ``bytes``.
   /// - Returns: false when they are no JSON.
-  mutating func scan() -> Bool {
+  package mutating func scan() -> Bool {
     isRepaired = false
     var (isValid, needsRepair) = scanOnce()
     if needsRepair {

@@ -4,16 +4,16 @@
 /// through a text is written as if all of it were there.
 extension JSONTape {
   /// The place of what is not there.
-  static let missing = -1
+  package static let missing = -1
 
   /// Whether the whole text is an object.
-  var isObject: Bool { kind(0) == .object }
+  package var isObject: Bool { kind(0) == .object }
 
   /// What is at a place.
-  func kind(_ place: Int) -> Kind? { place >= 0 && place < nodes.count ? nodes[place].kind : nil }
+  package func kind(_ place: Int) -> Kind? { place >= 0 && place < nodes.count ? nodes[place].kind : nil }
 
   /// The value of a key of the object at a place; the whole text's when no place is given.
-  func at(_ key: StaticString, _ object: Int = 0) -> Int {
+  package func at(_ key: StaticString, _ object: Int = 0) -> Int {
     guard kind(object) == .object else { return Self.missing }
     let end = Int(nodes[object].next)
     var index = object + 1
@@ -39,65 +39,44 @@ extension JSONTape {
   }
 
   /// A string's text; nil for anything else.
-  func text(_ place: Int) -> String? {
+  package func text(_ place: Int) -> String? {
     guard let kind = kind(place), kind == .string || kind == .escaped else { return nil }
     return string(nodes[place])
   }
 
   /// A string's text, if it is not empty.
-  func words(_ place: Int) -> String? { text(place).flatMap { $0.isEmpty ? nil : $0 } }
+  package func words(_ place: Int) -> String? { text(place).flatMap { $0.isEmpty ? nil : $0 } }
 
   /// Whether a place has just this string.
-  func has(_ place: Int, _ text: StaticString) -> Bool {
+  package func has(_ place: Int, _ text: StaticString) -> Bool {
     guard kind(place) == .string else { return false }
     let node = nodes[place]
     return Int(node.end &- node.start) == text.utf8CodeUnitCount && isText(node, text)
   }
 
   /// Whether a place has `true`.
-  func isTrue(_ place: Int) -> Bool { kind(place) == .yes }
+  package func isTrue(_ place: Int) -> Bool { kind(place) == .yes }
 
   /// A whole number, or one that was written with a fraction, rounded; nil for anything else.
-  func integer(_ place: Int) -> Int64? {
+  package func integer(_ place: Int) -> Int64? {
     guard kind(place) == .number else { return nil }
     let text = raw(place)
     return Int64(text) ?? Double(text).flatMap { abs($0) < 9e15 ? Int64($0.rounded()) : nil }
   }
 
   /// A number; nil for anything else.
-  func number(_ place: Int) -> Double? { kind(place) == .number ? Double(raw(place)) : nil }
+  package func number(_ place: Int) -> Double? { kind(place) == .number ? Double(raw(place)) : nil }
 
   /// The value as it was written.
-  func raw(_ place: Int) -> String {
+  package func raw(_ place: Int) -> String {
     guard place >= 0, place < nodes.count else { return "null" }
     let node = nodes[place]
     let quote = node.kind == .string || node.kind == .escaped ? 1 : 0
     return String(decoding: bytes[(Int(node.start) - quote)..<(Int(node.end) + quote)], as: UTF8.self)
   }
 
-  /// The value, decoded; nil where there is none.
-  func value(_ place: Int) -> JSONValue? {
-    switch kind(place) {
-    case nil: return nil
-    case .string, .escaped: return text(place).map(JSONValue.string)
-    case .yes: return .bool(true)
-    case .no: return .bool(false)
-    case .null: return .null
-    case .number:
-      let written = raw(place)
-      return (Int64(written) ?? Double(written).flatMap(Int64.init(exactly:))).map(JSONValue.integer)
-        ?? Double(written).map(JSONValue.number)
-    case .array: return .array(elements(place).compactMap(value))
-    case .object:
-      var fields: [String: JSONValue] = [:]
-      // Of a name that comes twice the first counts, as it does for at(_:_:) and for decoders.
-      for (name, place) in members(place) where fields[name] == nil { fields[name] = value(place) }
-      return .object(fields)
-    }
-  }
-
   /// The places of an array's elements; none of anything else.
-  func elements(_ place: Int) -> [Int] {
+  package func elements(_ place: Int) -> [Int] {
     guard kind(place) == .array else { return [] }
     var places: [Int] = []
     var index = place + 1
@@ -109,7 +88,7 @@ extension JSONTape {
   }
 
   /// An object's members; none of anything else.
-  func members(_ place: Int) -> [(name: String, place: Int)] {
+  package func members(_ place: Int) -> [(name: String, place: Int)] {
     guard kind(place) == .object else { return [] }
     var members: [(String, Int)] = []
     var index = place + 1
