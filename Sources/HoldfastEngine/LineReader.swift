@@ -47,6 +47,10 @@ package final class LineReader: @unchecked Sendable {
   private let descriptor: Int32
   private let ownsDescriptor: Bool
   private var buffer: [UInt8] = []
+  /// Where a read puts its bytes; nothing is read of it but those.
+  private var piece = unsafe [UInt8](unsafeUninitializedCapacity: 256 << 10) { bytes, count in
+    count = bytes.count
+  }
   /// Where in the file the buffer begins.
   private var base: Int64
   private var start = 0
@@ -93,7 +97,17 @@ package final class LineReader: @unchecked Sendable {
   }
 
   /// What file it is and how long it is now; nil when the system does not say.
-  package var stamp: FileStamp? { FileStamp(descriptor: descriptor) }
+  package var stamp: FileWriteStamp? { FileWriteStamp(descriptor: descriptor) }
+
+  /// The bytes right before a place in a file, at most so many; none where they cannot be read.
+  package func bytes(before place: Int64, most: Int) -> [UInt8] {
+    let start = max(0, place - Int64(most))
+    var bytes = [UInt8](repeating: 0, count: Int(place - start))
+    let count = unsafe bytes.withUnsafeMutableBytes { bytes in
+      unsafe pread(descriptor, bytes.baseAddress, bytes.count, off_t(start))
+    }
+    return count == bytes.count ? bytes : []
+  }
 
   /// Where in the file the line after the one read last begins, in bytes.
   package var offset: Int64 { base + Int64(start) }
@@ -169,19 +183,15 @@ package final class LineReader: @unchecked Sendable {
       searched -= start
       start = 0
     }
-    let piece = 256 << 10
-    let held = buffer.count
-    buffer.append(contentsOf: repeatElement(0, count: piece))
     while true {
-      let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-        unsafe read(descriptor, bytes.baseAddress! + held, piece)
+      let count = unsafe piece.withUnsafeMutableBytes { bytes in
+        unsafe read(descriptor, bytes.baseAddress!, bytes.count)
       }
       if count < 0, errno == EINTR { continue }
-      let code = errno
-      buffer.removeLast(piece - max(count, 0))
       guard count >= 0 else {
-        throw StoreError(.io, Self.error(path, code).message, path: path)
+        throw StoreError(.io, Self.error(path, errno).message, path: path)
       }
+      buffer.append(contentsOf: piece[..<count])
       isAtEnd = count == 0
       return
     }

@@ -57,18 +57,24 @@ public final class SQLiteUsageLedger: UsageLedger {
     if purpose == .accepting {
       spool = try Spool.open(.init(directory: home + "/spool", stream: "usage", capacity: spoolBytes))
     }
+    let table = Monitor(rates)
     let file = StoreFile(
       "usage ledger", at: home + "/usage.db", configuration: configuration,
       migrations: UsageSchema.migrations,
-      spool: spool.map { ($0, UsageWriter.apply) })
+      spool: spool.map { spool in
+        (
+          spool,
+          { db, records in try UsageWriter.apply(db, records, rates: table.withLock { $0 }) }
+        )
+      })
     await file.keepTrying()
-    return SQLiteUsageLedger(spool: spool, file: file, rates: rates)
+    return SQLiteUsageLedger(spool: spool, file: file, table: table)
   }
 
-  private init(spool: Spool?, file: StoreFile, rates: RateCardTable) {
+  private init(spool: Spool?, file: StoreFile, table: Monitor<RateCardTable>) {
     self.spool = spool
     self.file = file
-    table = Monitor(rates)
+    self.table = table
   }
 
   /// Replaces the prices that rows accepted from now on are costed with.

@@ -33,6 +33,20 @@ public protocol UsageLedger: Sendable {
   /// Removes the rows before the hour that contains a moment, and keeps their sums.
   func prune(before moment: UTCInstant) async throws -> UsagePruneReport
 
+  /// How far programs' logs have been read, by path: the marks of those of the paths that have been.
+  func logMarks(_ paths: [String]) async throws -> [String: UsageLogMark]
+
+  /// Lands what was read from programs' logs, rows and marks in one transaction.
+  ///
+  /// A row that is of a request the ledger has becomes one with it, so a piece may be landed again, by several at once
+  /// and in any order. A mark never goes back within one file.
+  ///
+  /// - Returns: what became of the rows; and where another has read further, his mark instead of the piece's.
+  func land(_ pieces: [UsageLogPiece]) async throws -> UsageLogLanding
+
+  /// What landing rows would do.
+  func preview(_ rows: [UsageRow]) async throws -> UsageLogCounts
+
   /// Waits until every row accepted before the call is in the database, or set aside with its reason.
   ///
   /// - Parameter within: how long at most; nil waits as long as it takes.

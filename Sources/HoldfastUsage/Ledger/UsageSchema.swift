@@ -25,6 +25,7 @@ package enum UsageSchema {
       try sumAnew(db)
       try db.execute(sql: triggers)
     }
+    migrator.registerMigration("usage 4") { db in try db.execute(sql: UsageLogSchema.tables) }
     return migrator
   }
 

@@ -10,7 +10,12 @@ enum UsageWriter {
   /// others nothing (promise 4); only a fault of the database itself is thrown.
   ///
   /// The hourly sums are added once for the batch, which is half of the work of leaving them to the trigger.
-  static func apply(_ db: Database, _ records: [SpoolRecord]) throws {
+  ///
+  /// - Parameter rates: what a row is priced with anew when another teller of its request adds to its counts.
+  static func apply(
+    _ db: Database, _ records: [SpoolRecord], rates: RateCardTable = .builtIn
+  ) throws {
+    var merging = UsageMerging(rates: rates)
     try withSums(db) { sums in
       for record in records {
         do {
@@ -18,7 +23,7 @@ enum UsageWriter {
           row.uid = row.uid ?? "\(record.segment)-\(record.sequence)"
           row.time = row.time ?? UTCInstant(milliseconds: record.time.milliseconds)
           try row.validate()
-          if try insert(row, db) { sums.add(row) }
+          if try merging.land(row, db) == .new { sums.add(row) }
         } catch let error as UsageError {
           try reject(record, error.message, db)
         } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
@@ -29,11 +34,23 @@ enum UsageWriter {
     }
   }
 
-  /// Inserts rows that are complete; a row the table refuses is thrown.
-  static func apply(_ db: Database, rows: [UsageRow]) throws {
+  /// Lands rows that are complete; a row the table refuses is thrown.
+  ///
+  /// - Returns: what became of each.
+  @discardableResult
+  static func apply(
+    _ db: Database, rows: [UsageRow], rates: RateCardTable = .builtIn
+  ) throws -> [UsageMerging.Landed] {
+    var merging = UsageMerging(rates: rates)
+    var landed: [UsageMerging.Landed] = []
     try withSums(db) { sums in
-      for row in rows where try insert(row, db) { sums.add(row) }
+      for row in rows {
+        let came = try merging.land(row, db)
+        if came == .new { sums.add(row) }
+        landed.append(came)
+      }
     }
+    return landed
   }
 
   /// Adds to the hourly sums what `body` inserted, in place of the trigger.
@@ -44,40 +61,6 @@ enum UsageWriter {
     try sums.write(db)
     try db.cachedStatement(sql: "DELETE FROM usage_batch").execute()
   }
-
-  private static let columns = [
-    "uid", "time_ms", "provider", "model", "source", "session", "project", "agent", "parent_agent",
-    "request_id", "response_id", "endpoint", "streaming", "status", "outcome", "error_type", "stop_reason",
-    "duration_ms", "first_token_ms", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens",
-    "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "web_searches", "service_tier", "speed",
-    "inference_geo", "unknown_reason", "expects_usage", "cost_microusd", "rate_card",
-    "route", "decision", "tool", "origin", "saved_microusd",
-  ]
-
-  private static let insertion = """
-    INSERT INTO usage(\(columns.joined(separator: ", ")))
-    VALUES (\(columns.map { _ in "?" }.joined(separator: ", ")))
-    ON CONFLICT(uid) DO NOTHING
-    """
-
-  /// Whether the row is new.
-  private static func insert(_ row: UsageRow, _ db: Database) throws -> Bool {
-    let statement = try db.cachedStatement(sql: insertion)
-    try statement.execute(arguments: [
-      row.uid, row.time?.milliseconds, row.provider, row.model, kept(row.source), kept(row.session),
-      kept(row.project), kept(row.agent), kept(row.parentAgent), kept(row.requestID), kept(row.responseID),
-      row.endpoint?.rawValue, row.streaming, row.status, row.outcome.rawValue, kept(row.errorType),
-      kept(row.stopReason), row.durationMilliseconds, row.firstTokenMilliseconds, row.inputTokens,
-      row.cacheReadTokens, row.cacheWrite5mTokens, row.cacheWrite1hTokens, row.outputTokens,
-      row.reasoningTokens, row.webSearches, kept(row.serviceTier), kept(row.speed), kept(row.inferenceGeo),
-      row.unknown?.rawValue, row.expectsUsage, row.costMicrodollars, row.rateCard,
-      kept(row.route), kept(row.decision), kept(row.tool), row.origin.rawValue, row.savedMicrodollars,
-    ])
-    return db.changesCount > 0
-  }
-
-  /// An empty name is no name.
-  private static func kept(_ text: String?) -> String? { text?.isEmpty == true ? nil : text }
 
   private static func reject(_ record: SpoolRecord, _ reason: String, _ db: Database) throws {
     let statement = try db.cachedStatement(

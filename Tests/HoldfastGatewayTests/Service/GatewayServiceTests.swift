@@ -38,6 +38,9 @@ private final class RefusingLedger: UsageLedger {
   }
   func blocks(since: UTCInstant) async throws -> [UsageBlock] { [] }
   func prune(before moment: UTCInstant) async throws -> UsagePruneReport { UsagePruneReport() }
+  func logMarks(_ paths: [String]) async throws -> [String: UsageLogMark] { [:] }
+  func land(_ pieces: [UsageLogPiece]) async throws -> UsageLogLanding { UsageLogLanding() }
+  func preview(_ rows: [UsageRow]) async throws -> UsageLogCounts { UsageLogCounts() }
   func flush(within: Duration?) async throws {}
   func status() async -> UsageLedgerStatus { UsageLedgerStatus() }
   func close() async {}

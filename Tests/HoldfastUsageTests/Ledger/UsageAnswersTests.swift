@@ -18,7 +18,7 @@ struct UsageAnswersTests {
   private func database(_ rows: [UsageRow] = []) throws -> DatabaseQueue {
     let queue = try DatabaseQueue()
     try UsageSchema.migrations.migrate(queue)
-    try queue.write { db in try UsageWriter.apply(db, rows: rows) }
+    try queue.write { db in _ = try UsageWriter.apply(db, rows: rows) }
     return queue
   }
 

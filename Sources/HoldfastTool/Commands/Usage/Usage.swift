@@ -14,9 +14,10 @@ struct Usage: AsyncParsableCommand {
         holdfast usage record --jsonl rows.jsonl
         holdfast usage prices claude-opus
         holdfast usage recost --dry-run
+        holdfast usage import --dry-run
       """,
     subcommands: [
       UsageReport.self, UsageBlocks.self, UsageStatusline.self, UsagePrices.self, UsageRecord.self,
-      UsageRecost.self, UsagePrune.self,
+      UsageImport.self, UsageRecost.self, UsagePrune.self,
     ])
 }

@@ -9,7 +9,7 @@
 #endif
 
 /// Which file it is and when it last changed: while this stays the same nobody has written to it.
-package struct FileStamp: Sendable, Hashable {
+package struct FileWriteStamp: Sendable, Hashable {
   /// The file system's device.
   package var device: Int64
   /// The file's number on it.
@@ -50,5 +50,5 @@ package struct FileStamp: Sendable, Hashable {
   }
 
   /// Whether it is the same file, whatever was written to it.
-  package func isSameFile(as other: FileStamp) -> Bool { device == other.device && inode == other.inode }
+  package func isSameFile(as other: FileWriteStamp) -> Bool { device == other.device && inode == other.inode }
 }
