@@ -97,8 +97,8 @@ find_python() {
   return 1
 }
 
-# What running the tests needs: a Python that can make virtual environments, the sqlite3 shell as a foreign peer, and
-# what runs workers in containers (tests of those say why they are skipped where it does not).
+# What running the tests needs: a Python that can make virtual environments, the sqlite3 shell as a foreign peer, what
+# runs workers in containers (tests of those say why they are skipped where it does not), and a browser for the page.
 install_test_packages() {
   local missing=() python
   if [ "$(uname -s)" = Darwin ]; then
@@ -120,6 +120,7 @@ install_test_packages() {
   have sqlite3 || missing+=(sqlite3)
   have podman || missing+=(podman)
   have runc || have crun || missing+=(runc)
+  have chromium || have chromium-browser || have google-chrome || missing+=(chromium)
   install_packages "testing Holdfast" ${missing[@]+"${missing[@]}"}
 }
 

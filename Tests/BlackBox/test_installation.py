@@ -34,7 +34,7 @@ class Machine:
         (self.bin / name).chmod(0o755)
 
     def has_everything(self) -> None:
-        for name in ("git", "pkg-config", "python3", "sqlite3", "podman", "runc"):
+        for name in ("git", "pkg-config", "python3", "sqlite3", "podman", "runc", "chromium"):
             self.has(name)
 
     def run(self, function: str) -> subprocess.CompletedProcess[str]:
@@ -99,7 +99,7 @@ def test_an_installed_package_counts_without_pkg_config(machine: Machine) -> Non
 def test_a_fresh_machine_gets_what_the_tests_need(machine: Machine) -> None:
     machine.has("apt-get")
     assert machine.run("install_test_packages").returncode == 0
-    assert machine.installed() == ["python3", "python3-venv", "sqlite3", "podman", "runc"]
+    assert machine.installed() == ["python3", "python3-venv", "sqlite3", "podman", "runc", "chromium"]
 
 
 def test_a_python_without_venv_gets_its_own(machine: Machine) -> None:

@@ -7,16 +7,16 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import anthropic
 import httpx
 import openai
 import pytest
 
+from browsing import CHROMIUM, browse
 from fake_upstream import Exchange, FakeUpstream
 from program import Daemon, Home, eventually
-from test_sessions_page import BROWSER, NASTY, browse
+from test_sessions_page import NASTY
 from wire import CACHE, chat_object, message_object, ordinary
 
 MESSAGES = [{"role": "user", "content": "Say hello."}]
@@ -353,19 +353,19 @@ def test_without_any_provider_that_lists_models_all_goes_the_usual_way(
     assert daemon.stop() == 0
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_models_prices_health_and_cooldowns_are_seen(
-    home: Home, vendors: dict[str, Vendor], daemons: list[Daemon], tmp_path: Path
+    home: Home, vendors: dict[str, Vendor], daemons: list[Daemon]
 ) -> None:
     vendors["middle"].models[NASTY] = 0.25
     home.configure(providers={name: vendor.section for name, vendor in vendors.items()})
     daemon = started(home, daemons, models=9)
     vendors["cheap"].failure = (429, [("retry-after", "600")])
     chat(daemon)
-    page = browse(daemon, "catalog", tmp_path / "browser")
+    page = browse(daemon, "catalog", "#catalog-hint:has-text('prices per')")
     assert "9 models · prices per million tokens" in page.text
     assert "1 model cooling down" in page.text and "cools down 5" in page.text
     assert "sharedcheap" not in page.text and "cheap128k$1.00$1.00" in page.text
     assert "free" in page.text and "$0.25" in page.text and NASTY in page.text
-    assert ("main", {"id": "catalog"}) in page.elements
+    assert ("main", {"id": "catalog", "tabindex": "-1"}) in page.elements
     assert not any(tag in ("iframe", "b") for tag, _ in page.elements)

@@ -5,20 +5,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from program import PATIENCE, Daemon
+from browsing import CHROMIUM, browse
+from program import Daemon
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 NASTY = (
     "<img src=x onerror=\"document.body.id='owned'\"><script>document.body.id='owned'</script>"
@@ -26,44 +20,7 @@ NASTY = (
 )
 
 
-class Page(HTMLParser):
-    """The elements of a page as the browser has them, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def browse(daemon: Daemon, fragment: str, directory: Path) -> Page:
-    """The page once its scripts have run for a while of the browser's own time."""
-    done = subprocess.run(
-        [
-            BROWSER or "",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={directory}",
-            "--virtual-time-budget=4000",
-            "--dump-dom",
-            f"{daemon.url}/#{fragment}",
-        ],
-        capture_output=True,
-        timeout=PATIENCE * 2,
-        check=True,
-    )
-    return Page(done.stdout.decode())
-
-
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
-def test_a_transcript_is_text_on_the_page(daemon: Daemon, tmp_path: Path) -> None:
+def test_a_transcript_is_text_on_the_page(daemon: Daemon) -> None:
     home = daemon.home
     home.run("sessions", "create", "--id", NASTY[:200], "--title", NASTY, "--source", NASTY, "--model", NASTY)
     home.run("sessions", "create", "--id", "child", "--parent", NASTY[:200], "--title", f"below {NASTY}")
@@ -84,10 +41,14 @@ def test_a_transcript_is_text_on_the_page(daemon: Daemon, tmp_path: Path) -> Non
     text = "\n".join(json.dumps(message) for message in messages)
     home.run("sessions", "append", NASTY[:200], "--jsonl", "-", stdin=text)
 
-    page = browse(daemon, "sessions/" + quote(NASTY[:200], safe=""), tmp_path / "profile")
+    page = browse(daemon, "sessions/" + quote(NASTY[:200], safe=""), "#messages .message")
     own = {
+        "/assets/theme.js",
         "/assets/format.js",
-        "/assets/app.js",
+        "/assets/chart.js",
+        "/assets/events.js",
+        "/assets/overview.js",
+        "/assets/requests.js",
         "/assets/sessions.js",
         "/assets/workers.js",
         "/assets/models.js",
@@ -107,13 +68,12 @@ def test_a_transcript_is_text_on_the_page(daemon: Daemon, tmp_path: Path) -> Non
     assert re.search(r"below <img", page.text), "the sub-agent is named"
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
-def test_a_message_that_was_found_is_shown_among_its_neighbours(daemon: Daemon, tmp_path: Path) -> None:
+def test_a_message_that_was_found_is_shown_among_its_neighbours(daemon: Daemon) -> None:
     lines = "\n".join(
         json.dumps({"role": "user", "content": f"number {number} of many"}) for number in range(1, 301)
     )
     daemon.home.run("sessions", "append", "many", "--jsonl", "-", stdin=lines)
-    page = browse(daemon, "sessions/many/150", tmp_path / "profile")
+    page = browse(daemon, "sessions/many/150", "#messages .target")
     shown = [
         int(attributes["data-seq"] or 0)
         for tag, attributes in page.elements
@@ -125,7 +85,6 @@ def test_a_message_that_was_found_is_shown_among_its_neighbours(daemon: Daemon, 
     assert target["data-seq"] == "150"
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
-def test_a_session_that_is_not_there_is_said(daemon: Daemon, tmp_path: Path) -> None:
-    page = browse(daemon, "sessions/nobody-at-all", tmp_path / "profile")
+def test_a_session_that_is_not_there_is_said(daemon: Daemon) -> None:
+    page = browse(daemon, "sessions/nobody-at-all", "#read-problem")
     assert "There is no session whose id is or begins with “nobody-at-all”." in page.text

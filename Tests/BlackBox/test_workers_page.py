@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 import pytest
 
+from browsing import CHROMIUM, browse
 from program import Home, eventually
 from supervising import ANSWERING, mailbox, python_worker, replies, send
-from test_sessions_page import BROWSER, NASTY, browse
+from test_sessions_page import NASTY
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
-def test_workers_heartbeats_queues_and_dead_letters_are_seen(home: Home, tmp_path: Path) -> None:
+def test_workers_heartbeats_queues_and_dead_letters_are_seen(home: Home) -> None:
     home.configure(supervise={"workers": {"writer/one": {"command": python_worker(ANSWERING)}}})
     send(home, "reader/two", NASTY, "--id", NASTY[:200])
     with sqlite3.connect(mailbox(home, "reader/two") / "inbound.db", timeout=60) as connection:
@@ -28,7 +29,7 @@ def test_workers_heartbeats_queues_and_dead_letters_are_seen(home: Home, tmp_pat
     try:
         send(home, "writer/one", 1)
         eventually("an answer", lambda: replies(home, "writer/one"))
-        page = browse(daemon, "workers", tmp_path / "browser")
+        page = browse(daemon, "workers", "#boxes button")
     finally:
         assert daemon.stop() == 0
     assert "2 sessions · 1 worker at work" in page.text
@@ -37,5 +38,5 @@ def test_workers_heartbeats_queues_and_dead_letters_are_seen(home: Home, tmp_pat
     # Nobody runs the other one: one message due, one waiting, none taken, none to deliver, one dead letter.
     # Before that stands what may be done with it.
     assert lines and lines[0].startswith("StopMorestopped–11001")
-    assert ("main", {"id": "workers"}) in page.elements
+    assert ("main", {"id": "workers", "tabindex": "-1"}) in page.elements
     assert not any(tag in ("iframe", "b") for tag, _ in page.elements)

@@ -15,11 +15,11 @@ import Hummingbird
 /// The gateway's own API: JSON, never cached, and nothing in it that a script elsewhere could read.
 struct APIRoutes {
   let state: GatewayState
-  let dashboard: DashboardData
+  let feed: LiveFeed
 
   func add(to router: Router<BasicRequestContext>) {
     let state = self.state
-    let dashboard = self.dashboard
+    let feed = self.feed
     router.get("/health") { _, _ in APIAnswer.json(#"{"status":"ok"}"#) }
     router.get("/ready") { _, _ in
       state.isStopping
@@ -28,19 +28,6 @@ struct APIRoutes {
     }
     router.get("/api/status") { _, _ in try APIAnswer.json(await state.status()) }
     UsageRoutes(ledger: state.ledger).add(to: router)
-    router.get("/api/dashboard") { request, _ in
-      do {
-        let (body, tag) = try await dashboard.current(state)
-        if request.headers[.ifNoneMatch] == tag {
-          return Response(status: .notModified, headers: APIAnswer.fields + [.eTag: tag])
-        }
-        return Response(
-          status: .ok, headers: APIAnswer.fields + [.contentType: "application/json", .eTag: tag],
-          body: ResponseBody(byteBuffer: body))
-      } catch let error as StoreError {
-        return APIAnswer.failure(.serviceUnavailable, "\(error.code)", error.description)
-      }
-    }
     router.get("/metrics") { _, _ in
       Response(
         status: .ok,
@@ -51,7 +38,7 @@ struct APIRoutes {
               state.metrics.snapshot, ledger: await state.ledger.status(),
               sessions: await state.sessions?.status(), backups: state.backups?.snapshot,
               state: await state.state?.status(), mailboxes: await state.mailboxes(),
-              live: state.live.map { ($0.requests.count, $0.feed.counts) }, home: state.home))))
+              live: (feed.running, feed.counts), home: state.home))))
     }
   }
 }

@@ -18,15 +18,13 @@ final class GatewayState: Sendable {
   let state: (any StateStore)?
   /// nil when the gateway was given no mailboxes.
   let census: MailboxCensus?
-  /// What is in flight, and who listens; nil where nobody can ask.
-  let live: (requests: LiveRequests, feed: LiveFeed)?
   private let description: Mutex<DaemonDescription>
   private let stopping = Mutex(false)
 
   init(
     home: String, ledger: any UsageLedger, metrics: GatewayMetrics, sessions: ServedSessions? = nil,
     backups: BackupProgress? = nil, state: (any StateStore)? = nil, census: MailboxCensus? = nil,
-    daemon: DaemonDescription, live: (requests: LiveRequests, feed: LiveFeed)? = nil
+    daemon: DaemonDescription
   ) {
     self.home = home
     self.ledger = ledger
@@ -36,7 +34,6 @@ final class GatewayState: Sendable {
     self.state = state
     self.census = census
     description = Mutex(daemon)
-    self.live = live
   }
 
   /// Who and where this daemon is.

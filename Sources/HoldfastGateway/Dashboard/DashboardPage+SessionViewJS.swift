@@ -7,9 +7,9 @@ extension DashboardPage {
 
       const route = () => {
         const [view, id, seq] = location.hash.slice(1).split("/");
-        const shown = ["sessions", "workers", "catalog"].includes(view) ? view : "spend";
+        const shown = ["sessions", "workers", "catalog"].includes(view) ? view : "overview";
         const isSessions = shown === "sessions";
-        for (const name of ["spend", "sessions", "workers", "catalog"]) byId(name).hidden = name !== shown;
+        for (const name of ["overview", "sessions", "workers", "catalog"]) byId(name).hidden = name !== shown;
         document.body.classList.toggle("wide-view", isSessions);
         for (const link of document.querySelectorAll("[data-view]")) {
           if (link.dataset.view === shown) link.setAttribute("aria-current", "page");
@@ -92,6 +92,12 @@ extension DashboardPage {
         follow();
       }, 3000);
       window.addEventListener("hashchange", route);
+      // A search from the head of the page.
+      window.addEventListener("holdfast-seek", () => setTimeout(() => {
+        find.value = Holdfast.seek;
+        find.focus();
+        search();
+      }));
       route();
     })();
 

@@ -83,6 +83,7 @@ extension DashboardPage {
       max-height: 32rem; white-space: pre-wrap; overflow-wrap: anywhere;
     }
     .steps { display: flex; gap: .5rem; flex-wrap: wrap; align-items: center; }
+    .actions { margin-top: .35rem; }
     #earlier, #later { display: block; margin: .75rem auto; }
     .keys { color: var(--soft); font-size: .8rem; text-align: center; }
     kbd { font: inherit; border: 1px solid var(--line); border-radius: .3rem; padding: 0 .35rem; background: var(--ground); }

@@ -11,8 +11,7 @@ extension DashboardPage {
   private static let sessionPartsJS = #"""
     "use strict";
     (() => {
-      const { money, tokens, plural, whole } = Holdfast;
-      const byId = (id) => document.getElementById(id);
+      const { money, tokens, plural, whole, ago, byId, make } = Holdfast;
       const list = byId("list");
       const find = byId("find");
       const filter = byId("filter");
@@ -22,18 +21,7 @@ extension DashboardPage {
 
       // --- small parts ---
 
-      const make = (name, attributes, ...children) => {
-        const node = document.createElement(name);
-        for (const [key, value] of Object.entries(attributes ?? {})) {
-          if (value === undefined || value === null || value === false) continue;
-          if (key === "text") node.textContent = value;
-          else if (key === "onclick") node.addEventListener("click", value);
-          else node.setAttribute(key, value === true ? "" : value);
-        }
-        node.append(...children.filter((child) => child !== null && child !== undefined));
-        return node;
-      };
-
+      // What a session's path does not have is said in the daemon's own words.
       const ask = async (path, parameters, signal) => {
         const query = new URLSearchParams(parameters ?? {}).toString();
         const answer = await fetch(path + (query ? "?" + query : ""), { cache: "no-store", signal });
@@ -46,12 +34,6 @@ extension DashboardPage {
       const linkTo = (id, seq) => "#sessions/" + encodeURIComponent(id) + (seq ? "/" + seq : "");
       const nameOf = (session) => session.title ?? session.id;
 
-      const ages = [[31536000, "y"], [2592000, "mo"], [86400, "d"], [3600, "h"], [60, "min"]];
-      const ago = (time) => {
-        const seconds = (Date.now() - new Date(time).getTime()) / 1000;
-        for (const [span, name] of ages) if (seconds >= span) return Math.floor(seconds / span) + "\u00a0" + name + "\u00a0ago";
-        return "now";
-      };
       const exact = (time) => new Date(time).toLocaleString();
 
       // Offsets are those of bytes in UTF-8.

@@ -70,6 +70,7 @@ extension DashboardPage {
       const button = (text, key, press) => {
         const node = document.createElement("button");
         node.type = "button";
+        node.className = "quiet";
         node.textContent = text;
         node.dataset.key = key;
         node.addEventListener("click", () => press(node));
@@ -92,6 +93,7 @@ extension DashboardPage {
             name.append(...(lines.length ? lines.map(([text, isBad]) => hint(text, isBad)) : [hint("no deliveries wait, no schedules")]));
           }
           const actions = document.createElement("p");
+          actions.className = "steps actions";
           actions.append(
             button(box.wanted ? "Stop" : "Start", box.mailbox + " wanted", (node) => want(box, node)),
             button(open.has(box.mailbox) ? "Less" : "More", box.mailbox + " more", () => {

@@ -14,12 +14,17 @@ enum DashboardPage {
   static func addRoutes(to router: Router<BasicRequestContext>) {
     add("/", html, "text/html; charset=utf-8", router)
     add("/assets/app.css", css, "text/css; charset=utf-8", router)
+    add("/assets/overview.css", overviewCSS, "text/css; charset=utf-8", router)
     add("/assets/sessions.css", sessionsCSS, "text/css; charset=utf-8", router)
+    add("/assets/theme.js", themeJS, "text/javascript; charset=utf-8", router)
     add("/assets/format.js", formatJS, "text/javascript; charset=utf-8", router)
+    add("/assets/chart.js", chartJS, "text/javascript; charset=utf-8", router)
+    add("/assets/events.js", eventsJS, "text/javascript; charset=utf-8", router)
+    add("/assets/overview.js", overviewJS, "text/javascript; charset=utf-8", router)
+    add("/assets/requests.js", requestsJS, "text/javascript; charset=utf-8", router)
     add("/assets/sessions.js", sessionsJS, "text/javascript; charset=utf-8", router)
     add("/assets/workers.js", workersJS, "text/javascript; charset=utf-8", router)
     add("/assets/models.js", modelsJS, "text/javascript; charset=utf-8", router)
-    add("/assets/app.js", js, "text/javascript; charset=utf-8", router)
     add("/assets/icon.svg", icon, "image/svg+xml", router)
   }
 

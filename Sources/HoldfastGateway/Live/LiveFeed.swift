@@ -18,6 +18,8 @@ final class LiveFeed: Sendable {
   static let maximumOfBatch = 200
   /// Looks between two comments that keep a silent connection alive and find out dead ones: fifteen seconds.
   static let looksPerBeat = 60
+  /// Looks between two questions about the daemon's own state: two seconds.
+  static let looksPerStatus = 8
 
   /// One that listens, for as long as it is kept.
   final class Subscription: Sendable {
@@ -56,6 +58,8 @@ final class LiveFeed: Sendable {
     var looks = 0
     var hasUsage = false
     var budgets: [String] = []
+    var status: String?
+    var toldStatus: String?
   }
 
   /// What was last told of a request.
@@ -69,25 +73,31 @@ final class LiveFeed: Sendable {
   private let origin: String
   private let price: @Sendable (inout UsageRow) -> Void
   private let changes: (any UsageChangeSource)?
+  private let status: (@Sendable () async -> LiveStatus)?
   private let looksByItself: Bool
   private let state = Monitor(State())
 
   /// - Parameters:
   ///   - origin: stands before every request's number, so that two daemons' requests are never one.
   ///   - looksByItself: false for tests, which call ``look()``.
+  ///   - status: how the daemon is; asked every two seconds while anyone listens.
   ///   - changes: hears of rows that have landed.
   ///   - price: what a row costs; called when somebody looks, never on the data path.
   init(
     _ requests: LiveRequests, origin: String, looksByItself: Bool = true,
-    changes: (any UsageChangeSource)? = nil,
+    changes: (any UsageChangeSource)? = nil, status: (@Sendable () async -> LiveStatus)? = nil,
     price: @escaping @Sendable (inout UsageRow) -> Void = { _ in }
   ) {
     self.requests = requests
     self.origin = origin
     self.looksByItself = looksByItself
     self.changes = changes
+    self.status = status
     self.price = price
   }
+
+  /// How many requests are in flight.
+  var running: Int { requests.count }
 
   var counts: Counts {
     state.withLock { Counts(subscribers: $0.subscribers.count, dropped: $0.dropped) }
@@ -108,7 +118,7 @@ final class LiveFeed: Sendable {
   func subscribe() throws(Refusal) -> Subscription {
     let (stream, continuation) = AsyncStream.makeStream(
       of: ByteBuffer.self, bufferingPolicy: .bufferingOldest(Self.maximumBatches))
-    let id: Int = try state.withLock { (state) throws(Refusal) -> Int in
+    let (id, status) = try state.withLock { (state) throws(Refusal) -> (Int, String?) in
       if state.isStopped { throw .stopping }
       if state.subscribers.count >= Self.maximumSubscribers { throw .full }
       if state.subscribers.isEmpty {
@@ -117,14 +127,17 @@ final class LiveFeed: Sendable {
         state.toldEnded = requests.view(endedAfter: .max).endedCount
         state.hasUsage = false
         state.budgets = []
+        state.status = nil
+        state.toldStatus = nil
       }
       let id = state.nextID
       state.nextID += 1
       state.subscribers[id] = continuation
-      return id
+      return (id, state.toldStatus)
     }
     var events = EventWriter()
     events.retry(milliseconds: 1000)
+    if let status { events.event("status", text: status) }
     for running in requests.view(endedAfter: .max).running.suffix(Self.maximumOfBatch) {
       events.event("request", LiveReport(running, origin: origin))
     }
@@ -146,6 +159,12 @@ final class LiveFeed: Sendable {
   }
 
   // MARK: News
+
+  /// How the daemon is: told with the next look, when it is news.
+  func note(_ status: LiveStatus) {
+    guard let text = try? JSONLine.text(status) else { return }
+    state.withLock { $0.status = text }
+  }
 
   /// Rows have landed: told with the next look.
   func noteUsage() { state.withLock { $0.hasUsage = true } }
@@ -169,9 +188,11 @@ final class LiveFeed: Sendable {
         state.hasUsage = false
         state.budgets = []
       }
-      return (state.toldEnded, state.told, state.hasUsage, state.budgets, isBeat)
+      let status = state.status == state.toldStatus ? nil : state.status
+      state.toldStatus = state.status
+      return (state.toldEnded, state.told, state.hasUsage, state.budgets, status, isBeat)
     }
-    let (toldEnded, told, hasUsage, budgets, isBeat) = news
+    let (toldEnded, told, hasUsage, budgets, status, isBeat) = news
     let view = requests.view(endedAfter: toldEnded)
     var events = EventWriter()
     var now: [UInt64: Told] = [:]
@@ -185,6 +206,7 @@ final class LiveFeed: Sendable {
     }
     for ended in view.ended { events.event("request", report(ended)) }
     if hasUsage { events.event("usage", text: "{}") }
+    if let status { events.event("status", text: status) }
     for budget in budgets { events.event("budget", text: budget) }
     if isBeat { events.comment() }
 
@@ -226,7 +248,10 @@ final class LiveFeed: Sendable {
   }
 
   private func lookAgainAndAgain() async {
+    var looks = 0
     repeat {
+      if looks % Self.looksPerStatus == 0, let status { note(await status()) }
+      looks += 1
       look()
       try? await Task.sleep(for: Self.period)
     } while state.withLock { state in

@@ -92,6 +92,15 @@ struct LiveReport: Encodable, Sendable {
   }
 }
 
+/// How the daemon is, as the event `status` tells it.
+struct LiveStatus: Encodable, Sendable, Equatable {
+  var health: StatusReport.Health
+  /// Rows accepted and not yet in the databases.
+  var waiting: Int
+  /// Rows that were not accepted.
+  var refused: UInt64
+}
+
 /// What `/api/requests` answers.
 struct LiveOverview: Encodable, Sendable {
   /// All in flight, also those that are not listed.

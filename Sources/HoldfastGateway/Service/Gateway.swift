@@ -65,15 +65,20 @@ public final class Gateway: Service {
   public func run() async throws {
     let metrics = GatewayMetrics()
     let requests = LiveRequests()
-    let feed = LiveFeed(
-      requests, origin: String(UnixTime.now().milliseconds, radix: 36),
-      changes: ledger as? any UsageChangeSource,
-      price: { [priced = ledger as? SQLiteUsageLedger] row in priced?.rates.price(&row) })
     let state = GatewayState(
       home: configuration.home, ledger: ledger, metrics: metrics, sessions: sessions, backups: backups,
       state: stateStore,
       census: (mailboxes as? SQLiteMailboxStore).map { MailboxCensus($0) },
-      daemon: lock?.holder ?? DaemonDescription.ofThisProcess(), live: (requests, feed))
+      daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
+    let feed = LiveFeed(
+      requests, origin: String(UnixTime.now().milliseconds, radix: 36),
+      changes: ledger as? any UsageChangeSource,
+      status: {
+        let report = await state.status()
+        return LiveStatus(
+          health: report.health, waiting: report.spool.depth, refused: report.spool.refused)
+      },
+      price: { [priced = ledger as? SQLiteUsageLedger] row in priced?.rates.price(&row) })
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()
     let group = MultiThreadedEventLoopGroup.singleton
@@ -111,7 +116,7 @@ public final class Gateway: Service {
   ) -> Application<RouterResponder<BasicRequestContext>> {
     let router = Router()
     router.add(middleware: LocalFaults())
-    APIRoutes(state: state, dashboard: DashboardData()).add(to: router)
+    APIRoutes(state: state, feed: feed).add(to: router)
     LiveRoutes(feed: feed).add(to: router)
     if let sessions { SessionRoutes(sessions: sessions).add(to: router) }
     if let mailboxes { MailboxRoutes(mailboxes: mailboxes).add(to: router) }

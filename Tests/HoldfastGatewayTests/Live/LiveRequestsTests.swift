@@ -171,6 +171,22 @@ private func row(_ model: String = "m", output: Int64? = 3) -> UsageRow {
     #expect(events(text, "budget") == [#"{"name":"b"}"#])
   }
 
+  @Test func howTheDaemonIsIsToldWhenItIsNewsAndToWhoeverComesLater() async throws {
+    let feed = feed()
+    let first = try feed.subscribe()
+    feed.note(LiveStatus(health: .ok, waiting: 0, refused: 0))
+    feed.look()
+    feed.note(LiveStatus(health: .ok, waiting: 0, refused: 0))
+    feed.look()
+    let second = try feed.subscribe()
+    feed.note(LiveStatus(health: .degraded, waiting: 3, refused: 0))
+    feed.look()
+    let well = #"{"health":"ok","refused":0,"waiting":0}"#
+    let ill = #"{"health":"degraded","refused":0,"waiting":3}"#
+    #expect(events(await all(first, feed), "status") == [well[...], ill[...]])
+    #expect(events(await all(second, feed), "status") == [well[...], ill[...]])
+  }
+
   @Test func aSilentConnectionHearsACommentOnceInAWhile() async throws {
     let feed = feed()
     let subscription = try feed.subscribe()
