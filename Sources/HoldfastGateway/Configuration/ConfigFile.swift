@@ -18,6 +18,7 @@ struct ConfigFile {
   var capture: CapturePlan?
   /// How long rows of usage are kept, in days; nil: for ever.
   var usageRetentionDays: Int?
+  var watchedLogs: [UsageLogFormat] = []
   /// What is under `supervise`, which is read where the home is known.
   var supervise: Node?
 
@@ -73,11 +74,14 @@ struct ConfigFile {
           }
           file.usageRetentionDays = days
         }
+      case "imports": file.watchedLogs = try imports(value)
       case "supervise": file.supervise = value
       default:
         throw unknown(
           key, in: "the file",
-          known: ["providers", "defaults", "auth", "server", "backup", "capture", "usage", "supervise"])
+          known: [
+            "providers", "defaults", "auth", "server", "backup", "capture", "usage", "imports", "supervise",
+          ])
       }
     }
     return file

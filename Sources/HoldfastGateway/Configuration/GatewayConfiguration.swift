@@ -34,6 +34,8 @@ public struct GatewayConfiguration: Sendable {
   public var capture: CapturePlan?
   /// How long rows of usage are kept, in days; nil: for ever.
   public var usageRetentionDays: Int?
+  /// The programs whose logs are imported as they are written; none unless told.
+  public var watchedLogs: [UsageLogFormat] = []
   /// The workers it runs and watches; nil for none.
   public var supervise: SupervisorConfiguration?
   /// A file of certificate authorities to trust instead of the system's.
@@ -84,6 +86,7 @@ extension GatewayConfiguration {
       configuration.backup = file.backup.plan(home: home, userHome: environment["HOME"])
       configuration.capture = file.capture
       configuration.usageRetentionDays = file.usageRetentionDays
+      configuration.watchedLogs = file.watchedLogs
       if let workers = file.supervise {
         do {
           configuration.supervise = try SupervisorConfiguration.read(

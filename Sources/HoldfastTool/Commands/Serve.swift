@@ -39,6 +39,9 @@ struct Serve: AsyncParsableCommand {
       Once a day it makes a compressed backup of every database beside its writers,
       into <home>/backups, and keeps seven; `backup:` in config.yaml says otherwise.
 
+      With `imports: { watch: [claude-code, codex] }` in config.yaml it takes in what
+      those programs note of their requests, as `holdfast usage import --watch` does.
+
       With `supervise:` in config.yaml it runs and watches workers and delivers what
       they say, as `holdfast supervise` does. The schedules of
       the home's mailboxes are run with it or without.
@@ -104,6 +107,11 @@ struct Serve: AsyncParsableCommand {
     let retention = configuration.usageRetentionDays.map {
       UsageRetention(ledger: ledger, days: $0, logger: logger)
     }
+    let logs =
+      configuration.watchedLogs.isEmpty
+      ? nil
+      : WatchedUsageLogs(
+        ledger: ledger, formats: configuration.watchedLogs, environment: Process.environment, logger: logger)
     let models = HTTPModelSource(certificateFile: configuration.certificateFile)
     let catalog = ServedCatalog(
       ModelCatalog(
@@ -124,7 +132,7 @@ struct Serve: AsyncParsableCommand {
     typealias Member = ServiceGroupConfiguration.ServiceConfiguration
     let stores: [any Service] = [LedgerService(ledger: ledger, logger: logger), sessions, catalog]
     let others: [(any Service)?] = [
-      schedules, pruner, retention, backups, delivery,
+      schedules, pruner, retention, logs, backups, delivery,
       // Workers go first: they may be using the gateway, and what they say last is still delivered.
       supervisor,
     ]

@@ -4,6 +4,17 @@ import ArgumentParser
 import HoldfastEngine
 import HoldfastGateway
 import HoldfastUsage
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
 
 /// `holdfast usage import`.
 struct UsageImport: AsyncParsableCommand {
@@ -36,9 +47,19 @@ struct UsageImport: AsyncParsableCommand {
   @Flag(name: .long, help: "Only say what would be new.")
   var dryRun = false
 
+  @Flag(name: .long, help: "Stay, and take what is written from now on, until it is stopped.")
+  var watch = false
+
   @OptionGroup var common: CommonOptions
 
+  func validate() throws {
+    if watch, dryRun {
+      throw ValidationError("--watch takes what comes, --dry-run takes nothing: choose one.")
+    }
+  }
+
   func run() async throws {
+    if watch { return try await stay() }
     let found = try await Process.onThread { try find() }
     let home = common.resolvedHome
     var refused = 0
@@ -50,7 +71,7 @@ struct UsageImport: AsyncParsableCommand {
       }
     } else {
       try home.make()
-      let rates = try home.configuration().rates()
+      let rates = try await common.rates(orWithoutPublished: true)
       let ledger = try await SQLiteUsageLedger.open(home: home.path, for: .reporting, rates: rates)
       do {
         for format in UsageLogFormat.allCases {
@@ -78,6 +99,40 @@ struct UsageImport: AsyncParsableCommand {
     faults.finish(report.refused)
     Console.print(common.json ? try JSONLine.text(report) : Self.sentence(report, isLooking: dryRun))
     return report.refused
+  }
+
+  // MARK: Staying
+
+  private func stay() async throws {
+    var formats: [UsageLogFormat] = []
+    var paths: [String] = []
+    for source in sources {
+      if let format = UsageLogFormat(name: source) {
+        formats.append(format)
+      } else {
+        let path = Home.absolute(source)
+        guard Home.exists(path) else { throw LineReader.error(path, ENOENT) }
+        paths.append(path)
+      }
+    }
+    if sources.isEmpty { formats = UsageLogFormat.allCases }
+    let home = common.resolvedHome
+    try home.make()
+    let ledger = try await SQLiteUsageLedger.open(
+      home: home.path, for: .reporting, rates: try await common.rates(orWithoutPublished: true))
+    let service = LogWatchService(
+      ledger: ledger, watch: UsageLogWatch(formats, paths: paths, environment: Process.environment),
+      isJSON: common.json)
+    let group = ServiceGroupConfiguration(
+      services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
+      gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
+    do {
+      try await ServiceGroup(configuration: group).run()
+    } catch {
+      await ledger.close(within: .seconds(1))
+      throw error
+    }
+    await ledger.close(within: .seconds(1))
   }
 
   // MARK: Finding
@@ -148,5 +203,28 @@ final class FaultPrinter {
   func finish(_ refused: Int) {
     guard refused > UsageImportReport.mostFaults else { return }
     Console.printError("\(Amount.count(refused - UsageImportReport.mostFaults)) more were refused.")
+  }
+}
+
+/// `holdfast usage import --watch`: a line for what came of each look that something came of.
+private struct LogWatchService: Service {
+  let ledger: SQLiteUsageLedger
+  let watch: UsageLogWatch
+  let isJSON: Bool
+
+  func run() async throws {
+    let (ledger, watch, isJSON) = (ledger, watch, isJSON)
+    await cancelWhenGracefulShutdown {
+      try? await watch.run(into: ledger) { report in
+        for fault in report.faults {
+          Console.printError(fault.file + (fault.line.map { ":\($0)" } ?? "") + ": " + fault.reason)
+        }
+        let text = isJSON ? try? JSONLine.text(report) : UsageImport.sentence(report, isLooking: false)
+        // Whoever started it may not read this; what is written is taken all the same.
+        if let text { _ = Console.tryPrint(text) }
+      } onError: { error in
+        Console.printError("\(error); it is tried again.")
+      }
+    }
   }
 }
