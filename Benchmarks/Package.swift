@@ -18,6 +18,7 @@ let package = Package(
       dependencies: [
         .product(name: "HoldfastEngine", package: "holdfast"),
         .product(name: "HoldfastSessions", package: "holdfast"),
+        .product(name: "HoldfastUsage", package: "holdfast"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],

@@ -18,7 +18,7 @@ struct Benchmarks: AsyncParsableCommand {
 struct Run: AsyncParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Run the benches and print the table.")
 
-  @Argument(help: "Which: contended, held, group, solo, spool, search (default: all).")
+  @Argument(help: "Which: contended, held, group, solo, spool, search, report (default: all).")
   var benches: [Bench] = Bench.allCases
 
   @Option(help: "How long each side of each bench runs.")
@@ -30,13 +30,16 @@ struct Run: AsyncParsableCommand {
   @Option(help: "Messages that the search bench searches.")
   var messages = 1_000_000
 
+  @Option(help: "Rows of the largest ledger that the report bench asks.")
+  var rows = 10_000_000
+
   func run() async throws {
     let scratch = URL(fileURLWithPath: directory).appendingPathComponent(".bench-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: scratch) }
     print("durability FULL on both sides, \(seconds) s each, in \(directory)\n")
     for bench in benches {
-      for line in try await bench.lines(in: scratch.path, seconds: seconds, messages: messages) {
+      for line in try await bench.lines(in: scratch.path, seconds: seconds, messages: messages, rows: rows) {
         print(line)
       }
     }
@@ -45,9 +48,9 @@ struct Run: AsyncParsableCommand {
 
 /// One row of the design's table of speed targets.
 enum Bench: String, CaseIterable, ExpressibleByArgument {
-  case contended, held, group, solo, spool, search
+  case contended, held, group, solo, spool, search, report
 
-  func lines(in directory: String, seconds: Double, messages: Int) async throws -> [String] {
+  func lines(in directory: String, seconds: Double, messages: Int, rows: Int) async throws -> [String] {
     switch self {
     case .contended:
       let plain = try await Crowd(side: .plain, callers: 1).turns(in: directory, seconds: seconds)
@@ -80,6 +83,9 @@ enum Bench: String, CaseIterable, ExpressibleByArgument {
     case .search:
       let home = directory + "/search"
       return Report.search(messages, try await Searching(messages: messages).result(in: home))
+    case .report:
+      let sizes = [1000, 100_000, 10_000_000].filter { $0 < rows } + [rows]
+      return Report.reports(sizes, try await Reporting(sizes: sizes).result(in: directory + "/report"))
     }
   }
 }

@@ -59,6 +59,24 @@ enum Report {
     ]
   }
 
+  /// Reports over ledgers of several sizes, beside the smallest.
+  static func reports(_ sizes: [Int], _ result: Reporting.Result) -> [String] {
+    var lines = [
+      "report: \(sizes.map(String.init).joined(separator: ", ")) rows over 7 days, median of 15",
+      "  \(left("", 24))" + sizes.map { right("\($0) rows", 16) }.joined() + right("largest against", 18),
+    ]
+    for (name, times) in result.reports {
+      let ratio = Double(times[times.count - 1]) / Double(max(1, times[0]))
+      lines.append(
+        "  \(left(name, 24))" + times.map { right(time($0), 16) }.joined() + right("\(number(ratio))×", 18))
+    }
+    for ((rows, first, last), bytes) in zip(result.growth, result.bytesPerRow) {
+      lines.append(
+        "  \(rows) rows: landed at \(Int(first))/s first, \(Int(last))/s last; \(Int(bytes)) bytes a row")
+    }
+    return lines + [""]
+  }
+
   private static let heading =
     "  \(left("", 24))\(right("commits/s", 11))\(right("p50", 11))\(right("p99", 11))\(right("longest", 11))"
     + "\(right("fewest…most each", 20))\(right("ratio", 8))"
