@@ -238,6 +238,7 @@ def test_a_steady_load_through_locks_a_full_disk_and_a_kill_leaves_one_row_each_
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_twenty_minutes_at_300_a_second_with_flat_memory_and_descriptors_G05_G08(
     disk: Path, daemons: list[Daemon], record_property
 ) -> None:
