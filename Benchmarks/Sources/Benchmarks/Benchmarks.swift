@@ -85,7 +85,7 @@ enum Bench: String, CaseIterable, ExpressibleByArgument {
       return Report.search(messages, try await Searching(messages: messages).result(in: home))
     case .report:
       let sizes = [1000, 100_000, 10_000_000].filter { $0 < rows } + [rows]
-      return Report.reports(sizes, try await Reporting(sizes: sizes).result(in: directory + "/report"))
+      return Report.reports(sizes, try await Reporting(sizes: sizes).result(in: directory))
     }
   }
 }

@@ -58,6 +58,9 @@ public struct UsagePercentiles: Sendable, Hashable, Codable {
   public var p95: Double
   /// 99 of 100 took no longer.
   public var p99: Double
+
+  /// Percentiles, in milliseconds.
+  public init(p50: Double, p95: Double, p99: Double) { (self.p50, self.p95, self.p99) = (p50, p95, p99) }
 }
 
 extension Array where Element == Int64 {

@@ -51,6 +51,14 @@ public struct UsageBlock: Sendable, Hashable, Encodable {
   /// What it comes to at that rate; nil when it has ended.
   public var projection: Projection?
 
+  /// A block of which only its time and its sums are known.
+  public init(start: UTCInstant, isActive: Bool, line: UsageReportLine) {
+    self.start = start
+    end = start.advanced(by: .seconds(Self.hours * 3600))
+    self.isActive = isActive
+    self.line = line
+  }
+
   private enum CodingKeys: String, CodingKey {
     case start, end, active, first, last, burn, projection
   }
@@ -80,10 +88,10 @@ public struct UsageBlock: Sendable, Hashable, Encodable {
     for (hour, line) in hours {
       if hour >= end {
         end = hour + Self.hours
-        let limit = UTCInstant(milliseconds: end * 3_600_000)
+        let isActive = now.milliseconds < end * 3_600_000
         blocks.append(
           UsageBlock(
-            start: UTCInstant(milliseconds: hour * 3_600_000), end: limit, isActive: now < limit,
+            start: UTCInstant(milliseconds: hour * 3_600_000), isActive: isActive,
             line: UsageReportLine(emptyFor: nil)))
       }
       blocks[blocks.count - 1].line.add(line)

@@ -44,6 +44,9 @@ public struct UsageSeriesPoint: Sendable, Hashable, Encodable {
   /// The field's value and its sums.
   public var line: UsageReportLine
 
+  /// The sums of one value in one step.
+  public init(time: String, line: UsageReportLine) { (self.time, self.line) = (time, line) }
+
   private enum CodingKeys: String, CodingKey { case time }
 
   /// Writes the line's fields, and the time beside them.
@@ -64,6 +67,14 @@ public struct UsageTotals: Sendable, Hashable, Encodable {
   public var latency: UsagePercentiles?
   /// How long the first piece of output took.
   public var firstToken: UsagePercentiles?
+
+  /// What a span came to.
+  public init(
+    line: UsageReportLine, sessions: Int64 = 0, latency: UsagePercentiles? = nil,
+    firstToken: UsagePercentiles? = nil
+  ) {
+    (self.line, self.sessions, self.latency, self.firstToken) = (line, sessions, latency, firstToken)
+  }
 
   private enum CodingKeys: String, CodingKey {
     case sessions
@@ -93,6 +104,13 @@ public struct UsageOverview: Sendable, Hashable, Encodable {
   public var current: UsageTotals
   /// The span before it; nil where the span has no beginning.
   public var previous: UsageTotals?
+
+  /// What a span and the one before it came to.
+  public init(
+    since: UTCInstant? = nil, until: UTCInstant? = nil, current: UsageTotals, previous: UsageTotals? = nil
+  ) {
+    (self.since, self.until, self.current, self.previous) = (since, until, current, previous)
+  }
 
   private enum CodingKeys: String, CodingKey { case since, until, current, previous }
 
