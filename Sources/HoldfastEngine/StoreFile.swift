@@ -112,11 +112,18 @@ package actor StoreFile {
 
   /// Lets go of the file, once the spool has landed what it could.
   ///
+  /// A file that is still being opened is waited for where there is anything to land.
+  ///
   /// - Parameter within: how long the spool may go on landing.
   package func close(within: Duration = .seconds(10)) async {
+    let clock = ContinuousClock()
+    let start = clock.now
+    if opened == nil, !isClosed, let spool, spool.spool.status().depth > 0 {
+      try? await Deadline.wait(within, for: "\(path) was not open") { _ = try await self.file() }
+    }
     isClosed = true
     keeper?.cancel()
-    await spool?.spool.close(within: within)
+    await spool?.spool.close(within: max(.zero, within - start.duration(to: clock.now)))
     let file = opened
     opened = nil
     if let file {
