@@ -9,6 +9,7 @@ enum LedgerAlteration: String, CaseIterable, Sendable {
   case dropsCache, mintsNothing, countsTwice, takesTheAbsurd, forgetsRefusals, pricesUnknown, hidesErrors
   case flushIsNoBarrier, waitsInSilence, closeForgets, takesAfterTheEnd
   case endIsIncluded, ignoresTheZone, respellsNone, cheapestFirst, ignoresTheLimit
+  case logsCountTwice, firstLineCounts, logsStandAlone, marksGoBack
   case seriesInUTC, latestStepFirst, noTimeBefore, meansAreMedians, blocksOfSix, pruningSubtracts,
     prunesNothing
 
@@ -24,6 +25,10 @@ enum LedgerAlteration: String, CaseIterable, Sendable {
     case .closeForgets, .takesAfterTheEnd: { try await $0.closingLandsWhatWasAccepted() }
     case .endIsIncluded, .ignoresTheZone, .respellsNone: { try await $0.reportsAreThoseOfTheRows() }
     case .cheapestFirst, .ignoresTheLimit: { try await $0.linesAreOrderedAndLimited() }
+    case .logsCountTwice: { try await $0.aLogLandsOnce() }
+    case .firstLineCounts: { try await $0.laterLinesBringARequestUpToDate() }
+    case .logsStandAlone: { try await $0.oneRequestIsOneRow() }
+    case .marksGoBack: { try await $0.marksNeverGoBack() }
     case .seriesInUTC, .latestStepFirst: { try await $0.seriesAreThoseOfTheRows() }
     case .noTimeBefore, .meansAreMedians: { try await $0.overviewsAreThoseOfTheRows() }
     case .blocksOfSix: { try await $0.blocksFollowEachOther() }
@@ -39,6 +44,7 @@ struct AlteredLedger: UsageLedger {
   private struct State {
     var held: [UsageRow] = []
     var accepted = 0
+    var landed = 0
     var isClosed = false
   }
 
@@ -131,6 +137,37 @@ struct AlteredLedger: UsageLedger {
     if alteration == .pruningSubtracts { state.withLock { $0.isClosed = true } }
     return try await base.prune(before: moment)
   }
+
+  func logMarks(_ paths: [String]) async throws -> [String: UsageLogMark] {
+    try await base.logMarks(paths)
+  }
+
+  func land(_ pieces: [UsageLogPiece]) async throws -> UsageLogLanding {
+    var pieces = pieces
+    for index in pieces.indices {
+      if alteration == .marksGoBack { pieces[index].mark?.generation += Int64(state.withLock { $0.landed }) }
+      for place in pieces[index].rows.indices {
+        change(&pieces[index].rows[place])
+      }
+    }
+    state.withLock { $0.landed += 1 }
+    return try await base.land(pieces)
+  }
+
+  private func change(_ row: inout UsageRow) {
+    switch alteration {
+    case .logsCountTwice:
+      let number = state.withLock { $0.landed }
+      row.uid = row.uid.map { "\($0)-\(number)" }
+      (row.requestID, row.responseID) = (nil, nil)
+    case .firstLineCounts:
+      if state.withLock({ $0.landed }) > 0 { row.outputTokens = 0 }
+    case .logsStandAlone: (row.requestID, row.responseID) = (nil, nil)
+    default: break
+    }
+  }
+
+  func preview(_ rows: [UsageRow]) async throws -> UsageLogCounts { try await base.preview(rows) }
 
   func flush(within: Duration?) async throws {
     do {

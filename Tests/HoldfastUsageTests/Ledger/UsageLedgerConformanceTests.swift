@@ -47,6 +47,12 @@ struct UsageLedgerPromisesTests {
   @Test func overviewsAreThoseOfTheRows() async throws { try await promises.overviewsAreThoseOfTheRows() }
   @Test func blocksFollowEachOther() async throws { try await promises.blocksFollowEachOther() }
   @Test func pruningKeepsTheSums() async throws { try await promises.pruningKeepsTheSums() }
+  @Test func aLogLandsOnce() async throws { try await promises.aLogLandsOnce() }
+  @Test func laterLinesBringARequestUpToDate() async throws {
+    try await promises.laterLinesBringARequestUpToDate()
+  }
+  @Test func oneRequestIsOneRow() async throws { try await promises.oneRequestIsOneRow() }
+  @Test func marksNeverGoBack() async throws { try await promises.marksNeverGoBack() }
 }
 
 /// That the suite every ledger has to pass cannot be passed by one that does not keep its promises.
