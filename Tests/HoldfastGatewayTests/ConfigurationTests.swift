@@ -2,6 +2,7 @@
 
 import HoldfastCatalog
 import HoldfastEngine
+import HoldfastMailbox
 import HoldfastUsage
 import Testing
 
@@ -65,6 +66,59 @@ import Testing
       }
       #expect(error.code == .configuration && error.message.contains("long_context"))
     }
+  }
+
+  @Test func budgetsAreRead() throws {
+    let plans = try load(
+      """
+      budgets:
+        - { name: daily, limit: 20.10, period: day, zone: Europe/Berlin }
+        - name: ci
+          scope: { source: "ci-*" }
+          period: 5h
+          limit: 0.000001
+          warn: [100, 50, 100]
+          action: refuse
+          notify: { webhook: "https://hooks.example:8443/T/B?x=1", timeout_seconds: 3 }
+        - { name: all of it, scope: all, limit: 1, period: month, warn: 90, notify: { command: [notify, "-x"] } }
+      """
+    ).budgets
+    #expect(plans.map(\.budget.name) == ["daily", "ci", "all of it"])
+    #expect(plans[0].budget.limitMicrodollars == 20_100_000 && plans[0].budget.zone.name == "Europe/Berlin")
+    #expect(plans[0].budget.thresholds == [80, 100] && plans[0].budget.action == .warn)
+    #expect(plans[1].budget.scope == .source("ci-*") && plans[1].budget.period == .fiveHours)
+    #expect(plans[1].budget.limitMicrodollars == 1 && plans[1].budget.thresholds == [50, 100])
+    #expect(plans[1].listener == .webhook(.init(url: "https://hooks.example:8443/T/B?x=1")))
+    #expect(plans[1].timeLimit == .seconds(3) && plans[1].budget.action == .refuse)
+    #expect(plans[2].listener == .command(["notify", "-x"]) && plans[2].budget.thresholds == [90])
+    #expect(try load("budgets: []").budgets.isEmpty)
+  }
+
+  @Test(arguments: [
+    ("{}", "no list"), ("[{ limit: 1, period: day }]", "needs its name"),
+    ("[{ name: b, period: day }]", "needs its limit"), ("[{ name: b, limit: 1 }]", "period"),
+    ("[{ name: b, limit: 0, period: day }]", "above zero"),
+    ("[{ name: b, limit: -1, period: day }]", "limit"),
+    ("[{ name: b, limit: .inf, period: day }]", "limit"),
+    ("[{ name: b, limit: 0.0000001, period: day }]", "limit"),
+    ("[{ name: b, limit: 1, period: fortnight }]", "hour, 5h, day, week, month"),
+    ("[{ name: b, limit: 1, period: day, zone: CET }]", "zone"),
+    ("[{ name: b, limit: 1, period: day, scope: some }]", "scope"),
+    ("[{ name: b, limit: 1, period: day, scope: { session: x } }]", "scope"),
+    ("[{ name: b, limit: 1, period: day, scope: { source: x, model: y } }]", "scope"),
+    ("[{ name: b, limit: 1, period: day, scope: { source: '*' } }]", "source"),
+    ("[{ name: b, limit: 1, period: day, warn: [0] }]", "percentages"),
+    ("[{ name: b, limit: 1, period: day, action: explode }]", "warn or refuse"),
+    ("[{ name: b, limit: 1, period: day, notify: {} }]", "webhook or a command"),
+    ("[{ name: b, limit: 1, period: day, notify: { webhook: 'ftp://x' } }]", "webhook"),
+    ("[{ name: b, limit: 1, period: day, notify: { webhook: 'http://x', command: [y] } }]", "command"),
+    ("[{ name: b, limit: 1, period: day }, { name: b, limit: 2, period: day }]", "two budgets"),
+    ("[{ name: b, limit: 1, period: day, per: user }]", "per"),
+  ])
+  func budgetsThatCannotBeAreRefusedInASentence(_ yaml: String, _ word: String) throws {
+    let error = try #require(throws: GatewayError.self) { try load("budgets: \(yaml)") }
+    #expect(error.code == .configuration && error.message.contains(word), "\(error.message)")
+    #expect(error.message.hasPrefix("config.yaml line 1: ") && error.message.hasSuffix("."))
   }
 
   @Test func providersAreAskedForModelsWhereTheyAreConfiguredAndHaveTheirKey() throws {

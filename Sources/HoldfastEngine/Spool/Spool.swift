@@ -13,7 +13,7 @@ public import GRDB
 ///
 /// The spool is bounded: beyond ``Configuration/capacity``, or on a full disk, appends throw and are counted.
 public final class Spool: Sendable {
-  private let core: SpoolCore
+  let core: SpoolCore
 
   /// Opens a spool and starts its thread. Makes the directory, and the first segment file, so an append that
   /// follows has room.

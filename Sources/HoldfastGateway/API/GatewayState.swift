@@ -18,13 +18,15 @@ final class GatewayState: Sendable {
   let state: (any StateStore)?
   /// nil when the gateway was given no mailboxes.
   let census: MailboxCensus?
+  /// nil when there are no budgets.
+  let budgets: BudgetWatch?
   private let description: Mutex<DaemonDescription>
   private let stopping = Mutex(false)
 
   init(
     home: String, ledger: any UsageLedger, metrics: GatewayMetrics, sessions: ServedSessions? = nil,
     backups: BackupProgress? = nil, state: (any StateStore)? = nil, census: MailboxCensus? = nil,
-    daemon: DaemonDescription
+    daemon: DaemonDescription, budgets: BudgetWatch? = nil
   ) {
     self.home = home
     self.ledger = ledger
@@ -34,6 +36,7 @@ final class GatewayState: Sendable {
     self.state = state
     self.census = census
     description = Mutex(daemon)
+    self.budgets = budgets
   }
 
   /// Who and where this daemon is.
@@ -59,6 +62,7 @@ final class GatewayState: Sendable {
   func status() async -> StatusReport {
     await StatusReport(
       home: home, daemon: daemon, ledger: ledger.status(), sessions: sessions?.status(),
-      backups: backups, state: state?.status(), mailboxes: mailboxes())
+      backups: backups, state: state?.status(), mailboxes: mailboxes(),
+      budgets: budgets?.statuses ?? [])
   }
 }

@@ -8,6 +8,21 @@ import HoldfastUsage
 
 /// What wants attention, told from what the parts say of themselves.
 extension StatusReport {
+  /// Budgets that are used up.
+  static func findings(_ budgets: [BudgetStatus]) -> [Finding] {
+    budgets.filter { $0.state == .over }.map { status in
+      let budget = status.budget
+      let refuses = budget.action == .refuse ? "; requests that fall under it are refused" : ""
+      return Finding(
+        code: "budget-over", severity: "warning",
+        message: """
+          The budget “\(budget.name)” is used up: \(Dollars.text(status.spentMicrodollars)) of \
+          \(Dollars.text(budget.limitMicrodollars)) \(budget.period.phrase), until \
+          \(status.span.upperBound.rfc3339(wholeSeconds: true))\(refuses).
+          """)
+    }
+  }
+
   static func findings(_ backups: BackupProgress.Snapshot) -> [Finding] {
     var findings: [Finding] = []
     if let failure = backups.failure {

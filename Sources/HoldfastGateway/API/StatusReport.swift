@@ -180,10 +180,11 @@ extension StatusReport {
   ///   - backups: what is known of the daemon's backups; nil when it makes none.
   ///   - state: what the state store says of itself; nil when none is open.
   ///   - mailboxes: what is in the mailboxes; nil when that is not known.
+  ///   - budgets: what there is to tell of the budgets.
   public init(
     home: String, daemon: DaemonDescription?, ledger: UsageLedgerStatus?,
     sessions: ServedSessions.Status? = nil, backups: BackupProgress? = nil, state: StateStoreStatus? = nil,
-    mailboxes: MailboxTotals? = nil
+    mailboxes: MailboxTotals? = nil, budgets: [BudgetStatus] = []
   ) {
     self.daemon = daemon
     stores = Self.stores(home)
@@ -213,6 +214,7 @@ extension StatusReport {
     if let known { findings += Self.findings(known) }
     if let state { findings += Self.findings(state) }
     if let mailboxes { findings += Self.findings(mailboxes) }
+    findings += Self.findings(budgets)
     health =
       findings.contains { $0.severity == "error" } ? .failing : findings.isEmpty ? .ok : .degraded
   }

@@ -19,6 +19,7 @@ struct ConfigFile {
   /// How long rows of usage are kept, in days; nil: for ever.
   var usageRetentionDays: Int?
   var watchedLogs: [UsageLogFormat] = []
+  var budgets: [BudgetPlan] = []
   /// What is under `supervise`, which is read where the home is known.
   var supervise: Node?
 
@@ -75,12 +76,14 @@ struct ConfigFile {
           file.usageRetentionDays = days
         }
       case "imports": file.watchedLogs = try imports(value)
+      case "budgets": file.budgets = try budgets(value)
       case "supervise": file.supervise = value
       default:
         throw unknown(
           key, in: "the file",
           known: [
-            "providers", "defaults", "auth", "server", "backup", "capture", "usage", "imports", "supervise",
+            "providers", "defaults", "auth", "server", "backup", "capture", "usage", "imports", "budgets",
+            "supervise",
           ])
       }
     }

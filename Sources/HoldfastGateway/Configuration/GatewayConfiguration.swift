@@ -36,6 +36,8 @@ public struct GatewayConfiguration: Sendable {
   public var usageRetentionDays: Int?
   /// The programs whose logs are imported as they are written; none unless told.
   public var watchedLogs: [UsageLogFormat] = []
+  /// How much may be spent on what.
+  public var budgets: [BudgetPlan] = []
   /// The workers it runs and watches; nil for none.
   public var supervise: SupervisorConfiguration?
   /// A file of certificate authorities to trust instead of the system's.
@@ -87,6 +89,7 @@ extension GatewayConfiguration {
       configuration.capture = file.capture
       configuration.usageRetentionDays = file.usageRetentionDays
       configuration.watchedLogs = file.watchedLogs
+      configuration.budgets = file.budgets
       if let workers = file.supervise {
         do {
           configuration.supervise = try SupervisorConfiguration.read(

@@ -23,13 +23,24 @@ struct WebhookAdapter: DeliveryAdapter {
   var name: String { "webhook" }
 
   func deliver(_ delivery: Delivery) async -> DeliveryOutcome {
+    do {
+      return await deliver(try delivery.json(), key: delivery.idempotencyKey)
+    } catch {
+      return .permanent(reason: "the message cannot be written as JSON: \(error)")
+    }
+  }
+
+  /// Posts these bytes.
+  ///
+  /// - Parameter key: by what the server tells that it has had them before.
+  func deliver(_ bytes: [UInt8], key: String) async -> DeliveryOutcome {
     let deadline = ContinuousClock.now + timeLimit
     do {
-      let body = ByteBuffer(bytes: try delivery.json())
+      let body = ByteBuffer(bytes: bytes)
       var url = webhook.url
       for _ in 0...Self.redirections {
         let response = try await client.execute(
-          request(url, body, key: delivery.idempotencyKey), deadline: Self.deadline(in: deadline - .now))
+          request(url, body, key: key), deadline: Self.deadline(in: deadline - .now))
         let status = Int(response.status.code)
         let answer = await Self.beginning(of: response.body, until: deadline)
         guard status == 307 || status == 308, let place = response.headers.first(name: "location") else {

@@ -32,6 +32,13 @@ public final class WebhookClient: Sendable {
     WebhookAdapter(webhook: webhook, timeLimit: timeLimit, client: client)
   }
 
+  /// Posts bytes to a webhook, once.
+  func post(
+    _ bytes: [UInt8], to webhook: DeliveryConfiguration.Webhook, key: String, timeLimit: Duration
+  ) async -> DeliveryOutcome {
+    await WebhookAdapter(webhook: webhook, timeLimit: timeLimit, client: client).deliver(bytes, key: key)
+  }
+
   /// Closes the connections, when nothing is delivered any more.
   public func close() async { try? await client.shutdown() }
 }

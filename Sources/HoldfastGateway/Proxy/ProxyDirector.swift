@@ -55,6 +55,17 @@ struct RelayPlan {
   var decision: RouteDecision?
   /// Sees the exchange's copy; nil when nothing is recorded of it.
   var tap: (any ExchangeTap)?
+  /// What it is answered with instead of being sent anywhere, once its body is read.
+  var refusal: ProxyFault?
+  /// Asked once the model is known, before the last of the body is sent on; nil when it goes whatever its model is.
+  var admission: (any RequestAdmission)?
+}
+
+/// Says whether a request may go, by what its body names. Called on event loops: never blocks.
+protocol RequestAdmission: Sendable {
+  /// - Parameter provider: where it goes.
+  /// - Returns: what it is answered with instead; nil when it may go.
+  func fault(model: String, provider: String) -> ProxyFault?
 }
 
 /// What is done with a request.

@@ -37,6 +37,10 @@ final class ProxyExchange {
   private var choice: (open: OpenRoute, body: RequestPeek)?
   /// The body as far as it has been read, for as long as it may be sent anywhere else.
   private var held: HeldBody?
+  /// What the request is answered with once its body is read, of which nothing more goes anywhere.
+  private var refusal: ProxyFault?
+  /// What is known of a body that passes while its model may yet refuse it.
+  private var passing = RequestPeek()
   private var tries: [RouteTrace.Try] = []
   /// Whether any of the request was handed to the present upstream.
   private var hasSent = false
@@ -65,6 +69,10 @@ final class ProxyExchange {
 
   /// Finds the upstream's connection. The request's bytes follow with the next ``flushRequest()``.
   func begin() {
+    if let refusal = plan.refusal {
+      askForBody()
+      return refuse(refusal)
+    }
     toUpstream.append(
       HeadRewriting.upstreamHead(head, hop: plan.hop, allocator: loop.allocator))
     if let resting = loop.pool.take(plan.hop.upstream) {
@@ -79,17 +87,20 @@ final class ProxyExchange {
     choice = (open, RequestPeek(maximumBytes: loop.settings.heldRequestBytes))
     held = HeldBody()
     touch()
-    if head.fields.contains(.expect), head.isHTTP11, head.framing != .none, let client {
-      // RFC 9110 §10.1.1: such a client sends no body before it is told to, and no upstream can tell it yet.
-      client.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
-      client.flush()
-    }
+    askForBody()
+  }
+
+  /// RFC 9110 §10.1.1: a client that expects to be told sends no body before, and no upstream can tell it.
+  private func askForBody() {
+    guard head.fields.contains(.expect), head.isHTTP11, head.framing != .none, let client else { return }
+    client.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
+    client.flush()
   }
 
   /// Whether more of the request's body can be taken just now.
   var takesRequestBody: Bool {
     // Bounded: what outgrows the bound is no longer waited with.
-    if choice != nil { return true }
+    if choice != nil || refusal != nil { return true }
     if let upstream { return upstream.isWritable }
     return toUpstream.byteCount < loop.settings.pendingRequestBytes
   }
@@ -100,6 +111,8 @@ final class ProxyExchange {
   func requestPayload(_ bytes: ByteBuffer) {
     requestBytes += bytes.readableBytes
     if plan.tap != nil { requestCopies.append(bytes) }
+    if let refusal { return drop(for: refusal) }
+    if choice == nil, let fault = fault(after: bytes) { return refuse(fault) }
     let fits = held == nil || hold(bytes)
     if let open = choice?.open {
       choice?.body.consume(bytes.readableBytesUInt8Span)
@@ -112,6 +125,7 @@ final class ProxyExchange {
 
   func requestEnded() {
     isRequestRead = true
+    if let refusal { return fail(refusal) }
     if choice != nil { return choose() }
     toUpstream.appendEnd(chunked: head.framing == .chunked)
     flushRequest()
@@ -151,8 +165,8 @@ final class ProxyExchange {
     loop.pool.connect(upstream).assumeIsolated().whenComplete { result in
       switch result {
       case .success(let connection):
-        guard self.client != nil else {
-          // The client left meanwhile; the connection is as good as any for the next one.
+        guard self.client != nil, self.refusal == nil else {
+          // The client left meanwhile, or its request was refused; the connection is as good as any for the next one.
           self.loop.pool.rest(connection)
           return
         }
@@ -160,11 +174,70 @@ final class ProxyExchange {
         self.flushRequest()
         self.client?.resumeReads()
       case .failure(let error):
+        if self.refusal != nil { return }
         if self.sendElsewhere(after: .unreachable) { return }
         self.trace(.unreachable)
         self.fail(UpstreamFaults.connecting(to: upstream, error))
       }
     }
+  }
+
+  // MARK: Refusals
+
+  /// Of what is not sent on, so much is read for the client's sake, who would otherwise not see the answer.
+  private static let mostDropped = 64 << 20
+
+  /// Has the request answered with a fault once its body is read.
+  private func refuse(_ fault: ProxyFault) {
+    upstream?.cancel()
+    upstream = nil
+    choice = nil
+    letGo()
+    refusal = fault
+    plan.admission = nil
+    // Nobody's answer: what was tried is not told.
+    plan.decision = nil
+    touch()
+    if isRequestRead { return fail(fault) }
+    client?.resumeReads()
+  }
+
+  private func drop(for fault: ProxyFault) {
+    touch()
+    if requestBytes > Self.mostDropped { fail(fault) }
+  }
+
+  /// Looks through a piece of a body that is not held, before it is sent on.
+  ///
+  /// - Returns: why the request is refused: its last piece was not sent, so nobody has it whole.
+  private func fault(after bytes: ByteBuffer) -> ProxyFault? {
+    guard let admission = plan.admission, status == nil else { return nil }
+    passing.consume(bytes.readableBytesUInt8Span)
+    guard let model = passing.model else { return nil }
+    plan.admission = nil
+    return admission.fault(model: model, provider: plan.hop.upstream.name)
+  }
+
+  /// Takes out of a plan where the request may not go.
+  ///
+  /// - Returns: why it may go nowhere.
+  private static func admit(_ plan: inout RelayPlan, _ body: RequestPeek) -> ProxyFault? {
+    guard let admission = plan.admission else { return nil }
+    plan.admission = nil
+    var fault: ProxyFault?
+    let hops = ([plan.hop] + plan.alternatives).filter { hop in
+      let names = Set([body.model, hop.model].compactMap(\.self))
+      // A model nobody names may still fall under its provider's budget.
+      let found = (names.isEmpty ? [""] : names).lazy.compactMap {
+        admission.fault(model: $0, provider: hop.upstream.name)
+      }.first
+      if let found, fault == nil { fault = found }
+      return found == nil
+    }
+    guard let first = hops.first else { return fault }
+    plan.hop = first
+    plan.alternatives = Array(hops.dropFirst())
+    return nil
   }
 
   // MARK: The choice
@@ -175,6 +248,10 @@ final class ProxyExchange {
     self.choice = nil
     var plan = choice.open.plan(choice.body)
     (plan.shape, plan.tap) = (self.plan.shape, self.plan.tap)
+    if let fault = Self.admit(&plan, choice.body) {
+      self.plan.decision = nil
+      return refuse(fault)
+    }
     if head.fields.contains(.expect) {
       // Answered here.
       plan.hop.dropped.append(.expect)
@@ -396,7 +473,9 @@ final class ProxyExchange {
     guard client != nil else { return }
     upstream?.cancel()
     upstream = nil
-    if choice != nil {
+    if let refusal {
+      fail(refusal)
+    } else if choice != nil {
       fail(ProxyFault(.badRequest, "Holdfast got only part of a request's body in time."))
     } else if status == nil {
       trace(.broken)

@@ -19,6 +19,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     case headersTooLarge = "headers_too_large"
     case notImplemented = "not_implemented"
     case shuttingDown = "shutting_down"
+    case budgetExhausted = "budget_exhausted"
 
     var status: Int {
       switch self {
@@ -31,6 +32,7 @@ struct ProxyFault: Error, Equatable, Sendable {
       case .headersTooLarge: 431
       case .notImplemented: 501
       case .shuttingDown: 503
+      case .budgetExhausted: 429
       }
     }
   }
@@ -40,6 +42,8 @@ struct ProxyFault: Error, Equatable, Sendable {
   var message: String
   /// A status other than the code's own.
   var statusOverride: Int?
+  /// The seconds after which the same request may go better; nil when that is not known.
+  var retryAfter: Int?
 
   init(_ code: Code, _ message: String) {
     self.code = code
@@ -72,6 +76,10 @@ struct ProxyFault: Error, Equatable, Sendable {
     out.writeString("Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n")
     out.writeString("X-Holdfast-Error: \(code.rawValue)\r\nCache-Control: no-store\r\n")
     if code == .unauthorized { out.writeStaticString("WWW-Authenticate: Basic realm=\"holdfast\"\r\n") }
+    if let retryAfter {
+      // The SDKs would try again at once all the same, where the wait is a long one, but for the second field.
+      out.writeString("Retry-After: \(retryAfter)\r\nX-Should-Retry: false\r\n")
+    }
     if let route { out.writeString("\(RouteTrace.fieldName): \(route)\r\n") }
     if closing { out.writeStaticString("Connection: close\r\n") }
     out.writeStaticString("\r\n")
@@ -96,6 +104,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     case 401: "authentication_error"
     case 403: "permission_error"
     case 404: "not_found_error"
+    case 429: "rate_limit_error"
     case 504: "timeout_error"
     case 503: "overloaded_error"
     case 400..<500: "invalid_request_error"
@@ -107,6 +116,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     switch status {
     case 401: "authentication_error"
     case 403: "permission_error"
+    case 429: "insufficient_quota"
     case 504: "timeout_error"
     case 400..<500: "invalid_request_error"
     default: "server_error"
@@ -120,6 +130,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     case 403: "Forbidden"
     case 404: "Not Found"
     case 408: "Request Timeout"
+    case 429: "Too Many Requests"
     case 431: "Request Header Fields Too Large"
     case 501: "Not Implemented"
     case 502: "Bad Gateway"

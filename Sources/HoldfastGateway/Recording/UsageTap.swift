@@ -129,6 +129,9 @@ final class UsageTap: ExchangeTap {
     row.requestID = response.flatMap { $0.fields.first(.requestID) ?? $0.fields.first(.xRequestID) }
     row.take(usage())
     if row.serviceTier == nil { row.serviceTier = peek.serviceTier }
+    if case .failed(.budgetExhausted) = end.outcome {
+      row.errorType = ProxyFault.Code.budgetExhausted.rawValue
+    }
     row.route = end.route?.path
     row.decision = end.route?.reason
     self.row = row

@@ -10,6 +10,8 @@ struct GatewayDirector: ProxyDirector {
   let routes: RouteTable
   /// nil when requests without a provider always go to the default one.
   var router: ModelRouter?
+  /// nil when no budget refuses anything.
+  var budgets: BudgetWatch?
   /// Makes what records an exchange; nil for requests that make no usage row.
   let makeTap: @Sendable (RequestHead, RouteTable.Route) -> (any ExchangeTap)?
 
@@ -40,15 +42,33 @@ struct GatewayDirector: ProxyDirector {
       hop: hop(route, head, dropping: ownCredentials, sendsKey: sendsKey), shape: route.shape,
       tap: makeTap(head, route))
     if isPinned { plan.decision = RouteDecision(reason: RouteChoice.Reason.pin.rawValue) }
-    guard isOpen, let router, let api = route.api,
-      ContentDecoder.Coding(head.fields.first(.contentEncoding)) == .identity,
-      let open = router.open(
+    let isReadable = ContentDecoder.Coding(head.fields.first(.contentEncoding)) == .identity
+    let admission = admission(head, route)
+    if isReadable { plan.admission = admission }
+    var open: OpenRoute?
+    if isOpen, isReadable, let router, let api = route.api {
+      open = router.open(
         api, fallback: plan,
         hop: { [self, route, ownCredentials] name in
           routes.route(route, to: name).map { hop($0, head, dropping: ownCredentials, sendsKey: false) }
         })
-    else { return .relay(plan) }
+    }
+    // Where it goes is settled but for requests that are chosen for; which model it asks for is never known yet.
+    if let fault = admission?.fault(model: nil, provider: open == nil ? route.target.provider.name : nil) {
+      (plan.refusal, plan.admission) = (fault, nil)
+      return .relay(plan)
+    }
+    guard let open else { return .relay(plan) }
     return .choose(open)
+  }
+
+  /// Who says whether a request may go by its model; nil when no budget refuses anything just now.
+  private func admission(_ head: RequestHead, _ route: RouteTable.Route) -> BudgetAdmission? {
+    guard let budgets, route.kind.billsTokens, budgets.refusesAny else { return nil }
+    let fields = head.fields
+    let origin = RequestOrigin(
+      headers: fields.fields.lazy.map { (name: fields.name($0), value: fields.value($0)) })
+    return BudgetAdmission(watch: budgets, source: origin.source, project: origin.project)
   }
 
   /// The route's place for this request, with the provider's own key where the client sent none.

@@ -25,6 +25,7 @@ public final class Gateway: Service {
   private let backups: BackupProgress?
   private let stateStore: (any StateStore)?
   private let catalog: ServedCatalog?
+  private let budgets: BudgetWatch?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
 
@@ -40,11 +41,13 @@ public final class Gateway: Service {
   ///   - state: the home's state, closed by the caller; nil when it is not kept.
   ///   - catalog: what the providers offer, run by the caller; nil when every request without a provider goes to the
   ///     default one.
+  ///   - budgets: what may be spent, run by the caller; nil when anything may.
   ///   - onListening: called once connections are accepted.
   public init(
     configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
     sessions: ServedSessions? = nil, mailboxes: (any MailboxStore)? = nil, backups: BackupProgress? = nil,
-    state: (any StateStore)? = nil, catalog: ServedCatalog? = nil, logger: Logger,
+    state: (any StateStore)? = nil, catalog: ServedCatalog? = nil, budgets: BudgetWatch? = nil,
+    logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
@@ -55,6 +58,7 @@ public final class Gateway: Service {
     self.backups = backups
     stateStore = state
     self.catalog = catalog
+    self.budgets = budgets
     self.logger = logger
     self.onListening = onListening
   }
@@ -69,7 +73,7 @@ public final class Gateway: Service {
       home: configuration.home, ledger: ledger, metrics: metrics, sessions: sessions, backups: backups,
       state: stateStore,
       census: (mailboxes as? SQLiteMailboxStore).map { MailboxCensus($0) },
-      daemon: lock?.holder ?? DaemonDescription.ofThisProcess())
+      daemon: lock?.holder ?? DaemonDescription.ofThisProcess(), budgets: budgets)
     let feed = LiveFeed(
       requests, origin: String(UnixTime.now().milliseconds, radix: 36),
       changes: ledger as? any UsageChangeSource,
@@ -79,6 +83,13 @@ public final class Gateway: Service {
           health: report.health, waiting: report.spool.depth, refused: report.spool.refused)
       },
       price: { [priced = ledger as? SQLiteUsageLedger] row in priced?.rates.price(&row) })
+    if let budgets {
+      budgets.setListener { if let text = try? JSONLine.text($0) { feed.noteBudget(text) } }
+      // So that what was used up before a restart is so after it; a database that cannot be read keeps nobody waiting.
+      try? await Deadline.wait(.seconds(2), for: "what was spent cannot be read yet") {
+        try await budgets.look()
+      }
+    }
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
     let settings = ProxySettings()
     let group = MultiThreadedEventLoopGroup.singleton
@@ -124,6 +135,7 @@ public final class Gateway: Service {
       ModelRoutes(router: catalog.router).add(to: router)
       CatalogRoutes(catalog: catalog).add(to: router)
     }
+    BudgetRoutes(watch: budgets).add(to: router)
     DashboardPage.addRoutes(to: router)
     let configuration = self.configuration
     return Application(
@@ -162,7 +174,7 @@ public final class Gateway: Service {
         allowedHosts: Set(configuration.allowedHosts + (isWildcard ? [] : [host])),
         allowedOrigins: Set(configuration.allowedOrigins),
         allowsAddresses: isWildcard, token: configuration.token),
-      routes: routes, router: catalog?.router,
+      routes: routes, router: catalog?.router, budgets: budgets,
       makeTap: { [capture = sessions?.capture] head, route in
         guard let usage = UsageTap.make(for: head, route, sink: sink, requests: requests) else { return nil }
         return capture?.tap(usage, head, route) ?? usage

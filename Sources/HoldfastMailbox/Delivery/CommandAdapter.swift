@@ -45,9 +45,18 @@ public struct CommandAdapter: DeliveryAdapter {
 
   /// Runs the command with a message.
   public func deliver(_ delivery: Delivery) async -> DeliveryOutcome {
+    do {
+      return await deliver(try delivery.json())
+    } catch {
+      return .permanent(reason: "\(command[0]) could not be given the message: \(error)")
+    }
+  }
+
+  /// Runs the command with these bytes on its standard input.
+  package func deliver(_ bytes: [UInt8]) async -> DeliveryOutcome {
     let message: UnlinkedFile
     do {
-      message = try await UnlinkedFile.holding(delivery.json())
+      message = try await UnlinkedFile.holding(bytes)
     } catch {
       return .transient(reason: "\(command[0]) could not be given the message: \(error)")
     }

@@ -45,6 +45,8 @@ struct Serve: AsyncParsableCommand {
       With `supervise:` in config.yaml it runs and watches workers and delivers what
       they say, as `holdfast supervise` does. The schedules of
       the home's mailboxes are run with it or without.
+
+      With `budgets:` it tells of what is spent, and refuses what is no longer to be.
       """)
 
   @Option(name: .long, help: "The address to listen on; any but loopback needs auth.token in config.yaml.")
@@ -119,9 +121,16 @@ struct Serve: AsyncParsableCommand {
         lockFile: home.path + "/catalog.lock"),
       store: state, policy: try RoutingPolicy(configuration), logger: logger
     ) { ledger.setRates(rates.publishing($0)) }
+    let budgets =
+      configuration.budgets.isEmpty
+      ? nil
+      : BudgetWatch(
+        configuration.budgets, ledger: ledger,
+        teller: BudgetTeller(configuration.budgets, webhooks: webhooks, directory: home.path), logger: logger)
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
-      backups: backups?.progress, state: state, catalog: catalog, logger: logger
+      backups: backups?.progress, state: state, catalog: catalog, budgets: budgets,
+      logger: logger
     ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
       let url = "http://\(literal):\(port)"
@@ -130,20 +139,22 @@ struct Serve: AsyncParsableCommand {
     }
     // Stopped in the reverse order: first the gateway, then the stores it writes to.
     typealias Member = ServiceGroupConfiguration.ServiceConfiguration
-    let stores: [any Service] = [LedgerService(ledger: ledger, logger: logger), sessions, catalog]
+    let stores: [(any Service)?] = [
+      LedgerService(ledger: ledger, logger: logger), sessions, catalog, budgets,
+    ]
     let others: [(any Service)?] = [
       schedules, pruner, retention, logs, backups, delivery,
       // Workers go first: they may be using the gateway, and what they say last is still delivered.
       supervisor,
     ]
-    var members = stores.map { Member(service: $0, successTerminationBehavior: .ignore) }
+    var members = stores.compactMap { $0 }.map { Member(service: $0, successTerminationBehavior: .ignore) }
     members.append(Member(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup))
     members += others.compactMap { $0 }.map { Member(service: $0, successTerminationBehavior: .ignore) }
     var group = ServiceGroupConfiguration(
       services: members, gracefulShutdownSignals: [.sigterm, .sigint], logger: Log.quiet)
     group.maximumGracefulShutdownDuration =
       .seconds(drain + 30) + (configuration.supervise?.longestStopGrace ?? .zero)
-      + deliveries.longestTimeLimit
+      + max(deliveries.longestTimeLimit, configuration.budgets.map(\.timeLimit).max() ?? .zero)
     do {
       try await ServiceGroup(configuration: group).run()
     } catch {

@@ -43,14 +43,22 @@ struct Status: AsyncParsableCommand {
     let mailboxes = await mailboxes(home)
     guard home.hasSpooledFiles(of: "usage") else {
       return StatusReport(
-        home: home.path, daemon: nil, ledger: nil, sessions: sessions, mailboxes: mailboxes)
+        home: home.path, daemon: nil, ledger: nil, sessions: sessions, mailboxes: mailboxes,
+        budgets: await budgets(home))
     }
     let ledger = try await SQLiteUsageLedger.open(home: home.path)
     try? await ledger.flush(within: .seconds(2))
     let status = await ledger.status()
     await ledger.close(within: .seconds(1))
     return StatusReport(
-      home: home.path, daemon: nil, ledger: status, sessions: sessions, mailboxes: mailboxes)
+      home: home.path, daemon: nil, ledger: status, sessions: sessions, mailboxes: mailboxes,
+      budgets: await budgets(home))
+  }
+
+  /// What was spent; nothing when the configuration or the ledger cannot be read.
+  private static func budgets(_ home: Home) async -> [BudgetStatus] {
+    guard let plans = try? home.configuration().budgets else { return [] }
+    return (try? await UsageBudgets.statuses(plans.map(\.budget), home)) ?? []
   }
 
   /// What the mailboxes' files tell; nil when they cannot be listed.

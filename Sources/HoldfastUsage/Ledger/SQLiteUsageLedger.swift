@@ -31,10 +31,11 @@ public final class SQLiteUsageLedger: UsageLedger {
     var unknown: UInt64 = 0
   }
 
-  private let spool: Spool?
+  let spool: Spool?
   private let file: StoreFile
   private let table: Monitor<RateCardTable>
   private let counts = Monitor(Counts())
+  private let observer = Monitor<(@Sendable (UsageRow, UInt64) -> Void)?>(nil)
 
   /// Opens the ledger of a home.
   ///
@@ -103,8 +104,9 @@ public final class SQLiteUsageLedger: UsageLedger {
       counts.withLock { $0.invalid += 1 }
       throw error
     }
+    let sequence: UInt64
     do {
-      try spool.append(row.encodedRecord())
+      sequence = try spool.append(row.encodedRecord())
     } catch {
       counts.withLock { $0.refused += 1 }
       throw UsageError(
@@ -112,7 +114,13 @@ public final class SQLiteUsageLedger: UsageLedger {
         underlying: error)
     }
     count(row)
+    observer.withLock { $0 }?(row, sequence)
     return uid
+  }
+
+  /// Is told of every row as it is accepted, on the thread that brings it, with its place among those of this process.
+  public func setAcceptanceObserver(_ observer: (@Sendable (UsageRow, _ sequence: UInt64) -> Void)?) {
+    self.observer.withLock { $0 = observer }
   }
 
   private func count(_ row: UsageRow) {

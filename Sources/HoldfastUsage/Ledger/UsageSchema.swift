@@ -26,6 +26,7 @@ package enum UsageSchema {
       try db.execute(sql: triggers)
     }
     migrator.registerMigration("usage 4") { db in try db.execute(sql: UsageLogSchema.tables) }
+    migrator.registerMigration("usage 5") { db in try db.execute(sql: BudgetCrossings.schema) }
     return migrator
   }
 

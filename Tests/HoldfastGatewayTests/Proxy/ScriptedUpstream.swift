@@ -67,14 +67,17 @@ final class FixedDirector: ProxyDirector, @unchecked Sendable {
   var refusal: ProxyFault?
   /// Makes a request one whose upstream is to be chosen.
   var choosing: ((RelayPlan) -> OpenRoute)?
+  /// Changes each plan before it is taken.
+  var altering: ((inout RelayPlan) -> Void)?
 
   func disposition(of head: RequestHead) -> Disposition {
     if let refusal { return .refuse(refusal, shape) }
     if head.targetText.hasPrefix("/local") { return .local }
     let tap = RecordingTap()
     taps.append(tap)
-    let plan = RelayPlan(
+    var plan = RelayPlan(
       hop: RelayHop(upstream: upstream, targetPrefix: "", targetTail: head.target), shape: shape, tap: tap)
+    altering?(&plan)
     if let choosing { return .choose(choosing(plan)) }
     return .relay(plan)
   }

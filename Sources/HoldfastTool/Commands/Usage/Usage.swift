@@ -17,7 +17,7 @@ struct Usage: AsyncParsableCommand {
         holdfast usage import --dry-run
       """,
     subcommands: [
-      UsageReport.self, UsageBlocks.self, UsageStatusline.self, UsagePrices.self, UsageRecord.self,
-      UsageImport.self, UsageRecost.self, UsagePrune.self,
+      UsageReport.self, UsageBlocks.self, UsageStatusline.self, UsagePrices.self, UsageBudgets.self,
+      UsageRecord.self, UsageImport.self, UsageRecost.self, UsagePrune.self,
     ])
 }
