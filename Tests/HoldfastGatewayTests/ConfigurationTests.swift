@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import HoldfastCatalog
 import HoldfastEngine
 import HoldfastMailbox
@@ -65,6 +66,19 @@ import Testing
             + "long_context: { \(bad) } } } } }")
       }
       #expect(error.code == .configuration && error.message.contains("long_context"))
+    }
+  }
+
+  @Test(arguments: [("budgets.md", 3), ("prices.md", 0)])
+  func whatTheDocumentationShowsIsRead(_ page: String, _ budgets: Int) throws {
+    let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/")
+    let text = try String(contentsOf: root.appending(path: page), encoding: .utf8)
+    let blocks = text.components(separatedBy: "```yaml\n").dropFirst()
+    #expect(!blocks.isEmpty)
+    for block in blocks {
+      let configuration = try load(block.components(separatedBy: "```")[0])
+      #expect(configuration.budgets.count == budgets)
+      _ = try configuration.rates()
     }
   }
 
