@@ -43,6 +43,7 @@ extension DashboardPage {
       };
 
       const states = { ok: "within", warned: "warned", over: "over" };
+      const periods = { hour: "an hour", "5h": "five hours", day: "a day", week: "a week", month: "a month" };
       const scopes = { source: "program", model: "model", project: "project", provider: "provider" };
       const drawBudgets = (budgets) => {
         byId("budget-panel").hidden = budgets.length === 0;
@@ -51,7 +52,7 @@ extension DashboardPage {
           const kind = budget.state === "over" ? "bad" : budget.state === "warned" ? "warn" : null;
           const facts = [
             budget.scope && budget.scope !== "all" ? (scopes[budget.scope] ?? budget.scope) + " " + (budget.key ?? "") : "everything",
-            budget.period ? "a " + String(budget.period).replace(/ly$/, "").replace("dai", "day") : "",
+            periods[budget.period] ?? "",
             budget.action === "refuse" ? "refuses beyond it" : "",
             budget.end ? "until " + moment.format(new Date(budget.end)) : ""];
           return make("li", { "data-budget": budget.name },

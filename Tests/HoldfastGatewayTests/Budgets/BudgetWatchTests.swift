@@ -219,8 +219,8 @@ struct BudgetWatchTests {
     }
     let ours = "x-holdfast-source: ci\r\n"
     #expect(try relayed("/v1/messages", ours)?.refusal == nil)
-    #expect(
-      try relayed("/v1/messages", ours)?.admission == nil, "nothing is looked through while nothing is refused")
+    // Nothing is looked through while nothing is refused.
+    #expect(try relayed("/v1/messages", ours)?.admission == nil)
     var spent = row(100, source: "ci")
     try ledger.accept(spent)
     (spent.model, spent.source) = ("dear-20260101", nil)
