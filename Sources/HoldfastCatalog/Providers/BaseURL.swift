@@ -42,6 +42,15 @@ public struct BaseURL: Sendable, Hashable, CustomStringConvertible {
     return "\(usesTLS ? "https" : "http")://\(literal)\(isDefault ? "" : ":\(port)")\(path)"
   }
 
+  /// Text that was to be a URL, as a message may quote it: without what could be a password or a key.
+  package static func quotable(_ text: String) -> String {
+    let place = text.prefix { $0 != "?" && $0 != "#" }
+    guard let at = place.lastIndex(of: "@") else {
+      return String(place) + (place.count < text.count ? "…" : "")
+    }
+    return "…" + place[at...]
+  }
+
   /// Whether it names this very machine's loopback.
   package var isLoopback: Bool { HostAndPort.isLoopback(host) }
 }

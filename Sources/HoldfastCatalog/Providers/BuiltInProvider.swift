@@ -65,7 +65,9 @@ package struct BuiltInProvider: Sendable {
     provider.isConfigured = text != nil || credential != nil
     return (
       provider,
-      base == nil ? "\(baseURLVariable) is no http or https URL: \(text ?? "")" : nil
+      base == nil
+        ? "\(baseURLVariable) is no http or https URL without user and query: \(BaseURL.quotable(text ?? ""))"
+        : nil
     )
   }
 }

@@ -12,6 +12,8 @@ struct ConfigFile {
   var token: GatewayToken?
   var allowedHosts: [String] = []
   var allowedOrigins: [String] = []
+  var maximumConnections: Int?
+  var maximumRequestBytes: Int?
   var anthropicProvider: String?
   var openAIProvider: String?
   var backup = Backup()
@@ -60,7 +62,14 @@ struct ConfigFile {
           switch name.name {
           case "allowed_hosts": file.allowedHosts = try strings(node, "server.allowed_hosts")
           case "allowed_origins": file.allowedOrigins = try strings(node, "server.allowed_origins")
-          default: throw unknown(name, in: "server", known: ["allowed_hosts", "allowed_origins"])
+          case "max_connections":
+            file.maximumConnections = try count(node, "server.max_connections", 1...1_000_000)
+          case "max_request_bytes":
+            file.maximumRequestBytes = try count(node, "server.max_request_bytes", 1...(1 << 50))
+          default:
+            throw unknown(
+              name, in: "server",
+              known: ["allowed_hosts", "allowed_origins", "max_connections", "max_request_bytes"])
           }
         }
       case "backup": file.backup = try backup(value)
@@ -116,7 +125,10 @@ struct ConfigFile {
       case "base_url":
         let text = try Self.string(value, "providers.\(name).base_url")
         guard let url = BaseURL(text) else {
-          throw Self.problem(value, "providers.\(name).base_url is no http or https URL: \(text)")
+          throw Self.problem(
+            value,
+            "providers.\(name).base_url is no http or https URL without user and query:"
+              + " \(BaseURL.quotable(text))")
         }
         baseURL = url
       case "api_key_env":
@@ -176,6 +188,15 @@ extension ConfigFile {
   static func string(_ node: Node, _ place: String) throws(GatewayError) -> String {
     guard let text = node.scalar?.string, !text.isEmpty else { throw problem(node, "\(place) is no text") }
     return text
+  }
+
+  private static func count(_ node: Node, _ place: String, _ range: ClosedRange<Int>) throws(GatewayError)
+    -> Int
+  {
+    guard let number = node.int, range.contains(number) else {
+      throw problem(node, "\(place) is a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
   }
 
   private static func strings(_ node: Node, _ place: String) throws(GatewayError) -> [String] {

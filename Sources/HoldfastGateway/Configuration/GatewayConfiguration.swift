@@ -24,6 +24,10 @@ public struct GatewayConfiguration: Sendable {
   public var allowedHosts: [String] = []
   /// Origins, beside the gateway's own pages, that may ask.
   public var allowedOrigins: [String] = []
+  /// Most client connections at a time; nil: as many as the process's limit of open files allows.
+  public var maximumConnections: Int?
+  /// Largest body of a request that is relayed, in bytes; nil: 2 GiB.
+  public var maximumRequestBytes: Int?
   /// Prices that replace those built in, by provider and model.
   public var prices: [String: [String: ConfiguredPrice]] = [:]
   /// How long running streams may go on after the order to stop.
@@ -101,6 +105,8 @@ extension GatewayConfiguration {
       configuration.token = file.token
       configuration.allowedHosts = file.allowedHosts
       configuration.allowedOrigins = file.allowedOrigins
+      configuration.maximumConnections = file.maximumConnections
+      configuration.maximumRequestBytes = file.maximumRequestBytes
       configuration.anthropicProvider = file.anthropicProvider ?? configuration.anthropicProvider
       configuration.openAIProvider = file.openAIProvider ?? configuration.openAIProvider
       for name in [configuration.anthropicProvider, configuration.openAIProvider] where providers[name] == nil

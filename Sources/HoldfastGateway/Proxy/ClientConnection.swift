@@ -48,11 +48,24 @@ final class ClientConnection: ChannelDuplexHandler {
   private var isInReadCycle = false
   /// When the sweep gives this connection up; what that means depends on the phase.
   var deadline: NIODeadline
+  /// Since when the client has left so much unread that no more is written to it.
+  private(set) var unwritableSince: NIODeadline?
+  private let admission: ConnectionBudget.Admission
+  /// While a request's body is still to come.
+  private var pace: BodyPace?
+  private var bodyBytes = 0
+  /// Whether the API has begun its answer.
+  private var hasLocalBegun = false
+  /// What of ``ProxyLoop/inputBytes`` is this connection's.
+  private var countedInput = 0
 
-  init(loop: ProxyLoop) {
+  init(loop: ProxyLoop, admission: ConnectionBudget.Admission = .welcome) {
     self.loop = loop
+    self.admission = admission
     parser = HeadParser(limits: loop.settings.requestHead)
-    deadline = loop.eventLoop.now + loop.settings.keepAliveTimeout
+    deadline =
+      loop.eventLoop.now
+      + (admission == .welcome ? loop.settings.keepAliveTimeout : loop.settings.lingerTimeout)
   }
 
   // MARK: For the exchange
@@ -99,10 +112,14 @@ final class ClientConnection: ChannelDuplexHandler {
     step()
     guard heldRead, mayRead, let context else { return }
     heldRead = false
+    pace?.restart(at: loop.eventLoop.now)
     context.read()
   }
 
   // MARK: For the API behind
+
+  /// The API's response begins.
+  func localResponseBegan() { hasLocalBegun = true }
 
   /// The API's response is written; it is flushed by the end of this tick.
   func localResponseEnded() {
@@ -117,16 +134,51 @@ final class ClientConnection: ChannelDuplexHandler {
 
   // MARK: For the loop
 
-  /// The deadline has passed.
+  /// Whether something that was waited for has not come in time.
+  func isDue(at now: NIODeadline) -> Bool { deadline <= now || (pace.map { $0.due <= now } ?? false) }
+
+  /// A deadline has passed.
   func timedOut() {
+    let now = loop.eventLoop.now
+    if let pace, pace.due <= now, deadline > now { return bodyTimedOut(now) }
     switch phase {
     case .relaying(let exchange): exchange.timedOut()
-    case .head where parser.hasBegun:
-      refuse(
-        ProxyFault(.badRequest, "Holdfast got only part of a request's headers in time."), .openAI,
-        toHEAD: false)
+    case .head where parser.hasBegun && admission == .welcome && isWritable:
+      refuse(.lateHead, ClientShape(ofHead: input), toHEAD: false)
     case .head, .draining, .lingering, .closed: context?.close(promise: nil)
-    case .local: deadline = .distantFuture
+    case .local:
+      // The client takes nothing of the answer.
+      if unwritableSince != nil { context?.close(promise: nil) } else { deadline = .distantFuture }
+    }
+  }
+
+  /// The client sends nothing more of its body, or next to nothing.
+  private func bodyTimedOut(_ now: NIODeadline) {
+    switch phase {
+    case .relaying(let exchange) where !exchange.takesRequestBody:
+      // It is the upstream that takes nothing, which has a bound of its own.
+      pace?.restart(at: now)
+    case .relaying(let exchange):
+      pace = nil
+      // An answer that came early goes on; the rest of the request is not waited for after it.
+      if !exchange.isAnswered { exchange.requestRefused(.lateBody) }
+    case .local: refuseLocal(.lateBody)
+    case .head, .draining, .lingering, .closed: pace = nil
+    }
+  }
+
+  /// Ends a request for the API whose body cannot be passed on.
+  private func refuseLocal(_ fault: ProxyFault) {
+    pace = nil
+    // An answer that has begun cannot be taken back.
+    if hasLocalBegun { context?.close(promise: nil) } else { refuse(fault, .openAI, toHEAD: false) }
+  }
+
+  /// Too many clients leave their answers unread, and this one has for the longest.
+  func letGo() {
+    switch phase {
+    case .relaying(let exchange): exchange.timedOut()
+    default: context?.close(promise: nil)
     }
   }
 
@@ -155,7 +207,18 @@ final class ClientConnection: ChannelDuplexHandler {
 
   func handlerRemoved(context: ChannelHandlerContext) {
     loop.remove(self)
+    loop.inputBytes -= countedInput
+    countedInput = 0
     self.context = nil
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    context.fireChannelActive()
+    if admission == .dropped {
+      phase = .closed
+      _ = (context.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+      context.close(promise: nil)
+    }
   }
 
   func read(context: ChannelHandlerContext) {
@@ -169,6 +232,9 @@ final class ClientConnection: ChannelDuplexHandler {
     case .relaying,
       .local(isAnswered: false) where body?.isAtEnd == true:
       input.readableBytes < loop.settings.pipelinedBytes
+        && (loop.inputBytes < loop.settings.inputBytesPerLoop || input.readableBytes == 0)
+    // Who does not read answers gets no further ones.
+    case .head: isWritable
     default: true
     }
   }
@@ -180,8 +246,16 @@ final class ClientConnection: ChannelDuplexHandler {
     case .lingering, .closed: return
     default: break
     }
+    pace?.received(bytes.readableBytes, at: loop.eventLoop.now)
     if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
     step()
+    countInput()
+  }
+
+  /// Keeps the loop's count of what has come in and is not taken yet.
+  private func countInput() {
+    loop.inputBytes += input.readableBytes - countedInput
+    countedInput = input.readableBytes
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -199,7 +273,14 @@ final class ClientConnection: ChannelDuplexHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if context.channel.isWritable, case .relaying(let exchange) = phase { exchange.resumeResponse() }
+    let now = loop.eventLoop.now
+    unwritableSince = context.channel.isWritable ? nil : now
+    switch phase {
+    case .relaying(let exchange): if context.channel.isWritable { exchange.resumeResponse() }
+    case .local: deadline = context.channel.isWritable ? .distantFuture : now + loop.settings.unreadTimeout
+    case .head: resumeReads()
+    case .draining, .lingering, .closed: break
+    }
     context.fireChannelWritabilityChanged()
   }
 
@@ -261,6 +342,7 @@ final class ClientConnection: ChannelDuplexHandler {
     isStepping = true
     defer { isStepping = false }
     while advance() {}
+    countInput()
     // A request that had waited for its turn comes up outside any read.
     completeForwarding()
     if !isInReadCycle, case .relaying(let exchange) = phase { exchange.flushRequest() }
@@ -285,13 +367,36 @@ final class ClientConnection: ChannelDuplexHandler {
   }
 
   private func readHead() throws -> Bool {
+    guard isWritable else { return false }
     let hadBegun = parser.hasBegun
-    guard let head = try parser.request(from: &input) else {
-      if !hadBegun, parser.hasBegun { deadline = loop.eventLoop.now + loop.settings.headTimeout }
+    let start = input
+    let head: RequestHead
+    do {
+      guard let whole = try parser.request(from: &input) else {
+        if !hadBegun, parser.hasBegun, admission == .welcome {
+          deadline = loop.eventLoop.now + loop.settings.headTimeout
+        }
+        try boundHead()
+        return false
+      }
+      head = whole
+    } catch {
+      refuse(ProxyFault(error), ClientShape(ofHead: start), toHEAD: false)
+      return false
+    }
+    guard admission == .welcome else {
+      refuse(.tooManyConnections, ClientShape(ofHead: head.fields.bytes), toHEAD: head.isHEAD)
       return false
     }
     body = BodyReader(head.framing)
+    bodyBytes = 0
+    pace = body!.isAtEnd ? nil : loop.pace()
     closesAfterResponse = !head.keepsAlive
+    if case .length(let length) = head.framing, length > loop.settings.requestBytes {
+      refuse(
+        .largeBody(loop.settings.requestBytes), ClientShape(ofHead: head.fields.bytes), toHEAD: head.isHEAD)
+      return true
+    }
     switch loop.director.disposition(of: head) {
     case .relay(let plan):
       let exchange = ProxyExchange(
@@ -304,7 +409,12 @@ final class ClientConnection: ChannelDuplexHandler {
       phase = .relaying(exchange)
       exchange.begin(choosing: open)
     case .local:
+      if let fault = localFault(head) {
+        refuse(fault, .openAI, toHEAD: head.isHEAD)
+        return true
+      }
       phase = .local(isAnswered: false)
+      hasLocalBegun = false
       deadline = .distantFuture
       forward(HeadRewriting.localHead(head, allocator: loop.allocator))
     case .refuse(let fault, let shape):
@@ -313,12 +423,49 @@ final class ClientConnection: ChannelDuplexHandler {
     return true
   }
 
+  /// Holds no large heads of many connections at a time.
+  private func boundHead() throws(MessageFault) {
+    let others = loop.inputBytes - countedInput
+    guard input.readableBytes > loop.settings.smallHeadBytes,
+      others + input.readableBytes > loop.settings.inputBytesPerLoop
+    else { return }
+    throw MessageFault(status: 431, message: "too many large headers come in at a time; send it again")
+  }
+
+  /// Why a request cannot be given to the API.
+  private func localFault(_ head: RequestHead) -> ProxyFault? {
+    if head.fields.bytes.readableBytes > loop.settings.localHeadBytes {
+      return ProxyFault(
+        MessageFault(status: 431, message: "the message's headers are larger than this gateway takes"))
+    }
+    if case .length(let length) = head.framing, length > loop.settings.localRequestBytes {
+      return .largeBody(loop.settings.localRequestBytes)
+    }
+    return nil
+  }
+
+  /// Counts a piece of the body.
+  ///
+  /// - Returns: false when that was more than is taken.
+  private func countBody(_ count: Int, bound: Int) -> Bool {
+    bodyBytes += count
+    return bodyBytes <= bound
+  }
+
   private func readBody(for exchange: ProxyExchange) throws -> Bool {
     guard body != nil, !exchange.isRequestRead else { return false }
     guard exchange.takesRequestBody || body!.isAtEnd else { return false }
     switch try body!.next(from: &input) {
-    case .payload(let piece): exchange.requestPayload(piece)
-    case .end: exchange.requestEnded()
+    case .payload(let piece):
+      guard countBody(piece.readableBytes, bound: loop.settings.requestBytes) else {
+        pace = nil
+        exchange.requestRefused(.largeBody(loop.settings.requestBytes))
+        return false
+      }
+      exchange.requestPayload(piece)
+    case .end:
+      pace = nil
+      exchange.requestEnded()
     case .needsMore: return false
     }
     return true
@@ -332,7 +479,13 @@ final class ClientConnection: ChannelDuplexHandler {
     }
     // The bytes go on with their framing: the API's own parser stands behind.
     var raw = input
-    while case .payload = try body!.next(from: &input) {}
+    while case .payload(let piece) = try body!.next(from: &input) {
+      guard countBody(piece.readableBytes, bound: loop.settings.localRequestBytes) else {
+        refuseLocal(.largeBody(loop.settings.localRequestBytes))
+        return false
+      }
+    }
+    if body!.isAtEnd { pace = nil }
     let count = raw.readableBytes - input.readableBytes
     guard count > 0, let piece = raw.readSlice(length: count) else { return false }
     forward(piece)
@@ -364,6 +517,7 @@ final class ClientConnection: ChannelDuplexHandler {
 
   /// The response is out; the request may not have come in whole yet.
   private func finishRequest() {
+    pace = nil
     if body?.isAtEnd == false {
       phase = .draining
       drained = 0
@@ -386,6 +540,7 @@ final class ClientConnection: ChannelDuplexHandler {
   }
 
   private func refuse(_ fault: ProxyFault, _ shape: ClientShape, toHEAD: Bool) {
+    pace = nil
     write(fault.response(shape: shape, closing: true, toHEAD: toHEAD, allocator: loop.allocator))
     flush()
     awaitClose()
@@ -393,8 +548,9 @@ final class ClientConnection: ChannelDuplexHandler {
 
   private func readFailed(_ fault: MessageFault) {
     switch phase {
-    case .head: refuse(ProxyFault(fault), .openAI, toHEAD: false)
+    case .head: refuse(ProxyFault(fault), ClientShape(ofHead: input), toHEAD: false)
     case .relaying(let exchange): exchange.requestMalformed(fault)
+    case .local where !hasLocalBegun: refuse(ProxyFault(fault), .openAI, toHEAD: false)
     case .local, .draining, .lingering, .closed: context?.close(promise: nil)
     }
   }

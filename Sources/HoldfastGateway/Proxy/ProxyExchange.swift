@@ -173,6 +173,10 @@ final class ProxyExchange {
         self.attach(connection)
         self.flushRequest()
         self.client?.resumeReads()
+      case .failure(let error as ProxyFault):
+        if self.refusal != nil { return }
+        // It is the gateway that has no room: no other place would change that, and no provider failed.
+        self.fail(error)
       case .failure(let error):
         if self.refusal != nil { return }
         if self.sendElsewhere(after: .unreachable) { return }
@@ -460,6 +464,17 @@ final class ProxyExchange {
     if status == nil { fail(ProxyFault(fault)) } else { breakOff(.clientLeft) }
   }
 
+  /// The request's body does not come, or is more than is relayed: nothing more is read of it.
+  func requestRefused(_ fault: ProxyFault) {
+    guard client != nil else { return }
+    upstream?.cancel()
+    upstream = nil
+    if status == nil { fail(fault) } else { breakOff(.clientLeft) }
+  }
+
+  /// Whether an answer has begun.
+  var isAnswered: Bool { status != nil }
+
   /// The client went away.
   func clientLeft() {
     guard client != nil else { return }
@@ -476,7 +491,7 @@ final class ProxyExchange {
     if let refusal {
       fail(refusal)
     } else if choice != nil {
-      fail(ProxyFault(.badRequest, "Holdfast got only part of a request's body in time."))
+      fail(.lateBody)
     } else if status == nil {
       trace(.broken)
       fail(UpstreamFaults.silent(plan.hop.upstream, loop.settings.idleTimeout))

@@ -17,6 +17,9 @@ struct ProxyFault: Error, Equatable, Sendable {
     case unauthorized
     case notFound = "not_found"
     case headersTooLarge = "headers_too_large"
+    case requestTimeout = "request_timeout"
+    case requestTooLarge = "request_too_large"
+    case tooManyConnections = "too_many_connections"
     case notImplemented = "not_implemented"
     case shuttingDown = "shutting_down"
     case budgetExhausted = "budget_exhausted"
@@ -29,9 +32,11 @@ struct ProxyFault: Error, Equatable, Sendable {
       case .unauthorized: 401
       case .forbidden: 403
       case .notFound: 404
+      case .requestTimeout: 408
+      case .requestTooLarge: 413
       case .headersTooLarge: 431
       case .notImplemented: 501
-      case .shuttingDown: 503
+      case .shuttingDown, .tooManyConnections: 503
       case .budgetExhausted: 429
       }
     }
@@ -54,6 +59,7 @@ struct ProxyFault: Error, Equatable, Sendable {
   init(_ fault: MessageFault) {
     let code: Code =
       switch fault.status {
+      case 413: .requestTooLarge
       case 431: .headersTooLarge
       case 501, 505: .notImplemented
       default: .badRequest
@@ -80,6 +86,7 @@ struct ProxyFault: Error, Equatable, Sendable {
       // The SDKs would try again at once all the same, where the wait is a long one, but for the second field.
       out.writeString("Retry-After: \(retryAfter)\r\nX-Should-Retry: false\r\n")
     }
+    if code == .tooManyConnections { out.writeStaticString("Retry-After: 1\r\n") }
     if let route { out.writeString("\(RouteTrace.fieldName): \(route)\r\n") }
     if closing { out.writeStaticString("Connection: close\r\n") }
     out.writeStaticString("\r\n")
@@ -105,7 +112,8 @@ struct ProxyFault: Error, Equatable, Sendable {
     case 403: "permission_error"
     case 404: "not_found_error"
     case 429: "rate_limit_error"
-    case 504: "timeout_error"
+    case 408, 504: "timeout_error"
+    case 413: "request_too_large"
     case 503: "overloaded_error"
     case 400..<500: "invalid_request_error"
     default: "api_error"
@@ -117,7 +125,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     case 401: "authentication_error"
     case 403: "permission_error"
     case 429: "insufficient_quota"
-    case 504: "timeout_error"
+    case 408, 504: "timeout_error"
     case 400..<500: "invalid_request_error"
     default: "server_error"
     }
@@ -130,6 +138,7 @@ struct ProxyFault: Error, Equatable, Sendable {
     case 403: "Forbidden"
     case 404: "Not Found"
     case 408: "Request Timeout"
+    case 413: "Content Too Large"
     case 429: "Too Many Requests"
     case 431: "Request Header Fields Too Large"
     case 501: "Not Implemented"
@@ -139,6 +148,15 @@ struct ProxyFault: Error, Equatable, Sendable {
     case 505: "HTTP Version Not Supported"
     default: "Error"
     }
+  }
+}
+
+extension ProxyFault {
+  static let lateHead = ProxyFault(.requestTimeout, "Holdfast got only part of a request's headers in time.")
+  static let lateBody = ProxyFault(.requestTimeout, "Holdfast got only part of a request's body in time.")
+
+  static func largeBody(_ bound: Int) -> ProxyFault {
+    ProxyFault(.requestTooLarge, "Holdfast takes no more than \(bound) bytes as this request's body.")
   }
 }
 

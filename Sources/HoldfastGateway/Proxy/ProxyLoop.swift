@@ -11,6 +11,8 @@ final class ProxyLoop {
   let pool: UpstreamPool
   /// Bytes of requests' bodies that are held just now (see ``HeldBody``).
   var heldBytes = 0
+  /// Bytes of requests that have come in and are not taken yet.
+  var inputBytes = 0
   private var connections: [ObjectIdentifier: ClientConnection] = [:]
   private var sweeping: RepeatedTask?
 
@@ -31,6 +33,11 @@ final class ProxyLoop {
 
   func remove(_ connection: ClientConnection) { connections[ObjectIdentifier(connection)] = nil }
 
+  /// The bound in time of a body that begins now.
+  func pace() -> BodyPace {
+    BodyPace(allowance: settings.bodyTimeout, leastRate: settings.leastBodyRate, now: eventLoop.now)
+  }
+
   /// Ends everything that still runs: exchanges are recorded as shut down, connections closed.
   func shutDown() {
     for connection in Array(connections.values) { connection.shutDown() }
@@ -47,9 +54,23 @@ final class ProxyLoop {
     }
   }
 
+  /// Lets go of clients that do not read their answers, when they are many: those first that have not for the longest.
+  private func letUnreadGo(_ now: NIODeadline) {
+    let since = now - settings.lingerTimeout
+    let unread = connections.values.filter { ($0.unwritableSince ?? .distantFuture) <= since }
+    guard unread.count > settings.unreadConnections else { return }
+    let oldest = unread.sorted {
+      ($0.unwritableSince ?? .distantFuture) < ($1.unwritableSince ?? .distantFuture)
+    }
+    for connection in oldest.prefix(unread.count - settings.unreadConnections) { connection.letGo() }
+  }
+
   private func sweep() {
     let now = eventLoop.now
-    for connection in Array(connections.values) where connection.deadline <= now { connection.timedOut() }
+    for connection in Array(connections.values) where connection.isDue(at: now) {
+      connection.timedOut()
+    }
+    letUnreadGo(now)
     pool.sweep(now)
     if connections.isEmpty, pool.restingCount == 0 {
       sweeping?.cancel()

@@ -11,21 +11,26 @@ struct ProxyServerChannel: ServerChildChannel {
   typealias Value = HTTP1Channel.Value
 
   private let loops: ProxyLoops
+  private let budget: ConnectionBudget
   private let responder: HTTPChannelHandler.Responder
 
-  init(loops: ProxyLoops, responder: @escaping HTTPChannelHandler.Responder) {
+  init(loops: ProxyLoops, budget: ConnectionBudget, responder: @escaping HTTPChannelHandler.Responder) {
     self.loops = loops
+    self.budget = budget
     self.responder = responder
   }
 
   func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
     let loops = self.loops
     let responder = self.responder
+    let budget = self.budget
+    let admission = budget.admit()
+    channel.closeFuture.whenComplete { _ in budget.leave() }
     return channel.eventLoop.makeCompletedFuture {
       let loop = loops.loop(for: channel.eventLoop)
       try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
       try channel.syncOptions?.setOption(.writeBufferWaterMark, value: loop.settings.writeMarks)
-      let connection = ClientConnection(loop: loop)
+      let connection = ClientConnection(loop: loop, admission: admission)
       try channel.pipeline.syncOperations.addHandler(connection)
       return NIOLoopBound(connection, eventLoop: channel.eventLoop)
     }.flatMap { (connection: NIOLoopBound<ClientConnection>) in
@@ -52,6 +57,7 @@ private final class LocalResponseWatch: ChannelOutboundHandler, RemovableChannel
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     let part = unwrapOutboundIn(data)
+    if case .head = part { connection.localResponseBegan() }
     context.write(data, promise: promise)
     if case .end = part { connection.localResponseEnded() }
   }

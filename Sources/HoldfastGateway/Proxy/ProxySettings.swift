@@ -11,12 +11,21 @@ struct ProxySettings: Sendable {
   var idleTimeout: TimeAmount = .seconds(600)
   /// For a request head to come in whole once its first byte has.
   var headTimeout: TimeAmount = .seconds(30)
+  /// For a request's body while the client is waited for, and the least rate in bytes a second that earns it more
+  /// (see ``BodyPace``).
+  var bodyTimeout: TimeAmount = .seconds(60)
+  var leastBodyRate = 1024
   /// Between the requests of one client connection.
   var keepAliveTimeout: TimeAmount = .seconds(620)
   /// For the rest of a request that has been answered already.
   var drainTimeout: TimeAmount = .seconds(30)
   /// For a client to close after the last response.
   var lingerTimeout: TimeAmount = .seconds(5)
+  /// For a client to take more of an answer of the API's.
+  var unreadTimeout: TimeAmount = .seconds(120)
+  /// Clients of an event loop that may leave an answer unread for longer than ``lingerTimeout`` at the same time; each
+  /// of them holds what is above the high mark. Beyond it those that have not read for the longest are let go.
+  var unreadConnections = 512
   /// How long an unused connection to a plain upstream is kept: below the 5 s after which common local servers close.
   var plainPoolTimeout: TimeAmount = .seconds(4)
   /// The same over TLS, where a new connection is dear and servers keep theirs for minutes.
@@ -30,6 +39,16 @@ struct ProxySettings: Sendable {
   var heldRequestBytes = 8 * 1024 * 1024
   /// The same for all requests of an event loop together.
   var heldBytesPerLoop = 256 * 1024 * 1024
+  /// Largest body that is relayed.
+  var requestBytes = 2 << 30
+  /// Largest body of a request for the API, none of whose routes takes much of one.
+  var localRequestBytes = 1 << 20
+  /// Largest head of a request for the API, whose own parser takes no more.
+  var localHeadBytes = 64 * 1024
+  /// Bytes of unfinished heads and of requests ahead of their turn that an event loop's connections hold together.
+  /// Beyond it only heads up to ``smallHeadBytes`` are waited for.
+  var inputBytesPerLoop = 64 * 1024 * 1024
+  var smallHeadBytes = 16 * 1024
   /// Bytes a client may send ahead of its turn.
   var pipelinedBytes = 64 * 1024
   /// The rest of a request that was answered early is read and dropped up to here, then the connection is closed.

@@ -8,10 +8,14 @@ import NIOSSL
 final class SocketConnector: UpstreamConnector {
   private let tls: NIOSSLContext?
   private let connectTimeout: TimeAmount
+  private let budget: ConnectionBudget
 
-  /// - Parameter tls: the context for https upstreams; without one they are refused.
-  init(tls: NIOSSLContext?, connectTimeout: TimeAmount) {
+  /// - Parameters:
+  ///   - tls: the context for https upstreams; without one they are refused.
+  ///   - budget: counts the connections; beyond it they fail as a ``ProxyFault``.
+  init(tls: NIOSSLContext?, connectTimeout: TimeAmount, budget: ConnectionBudget) {
     self.tls = tls
+    self.budget = budget
     self.connectTimeout = connectTimeout
   }
 
@@ -25,7 +29,11 @@ final class SocketConnector: UpstreamConnector {
 
   func connect(to upstream: Upstream, on eventLoop: any EventLoop) -> EventLoopFuture<any Channel> {
     let tls = self.tls
-    return ClientBootstrap(group: eventLoop)
+    let budget = self.budget
+    guard budget.admitUpstream() else {
+      return eventLoop.makeFailedFuture(ProxyFault.tooManyConnections)
+    }
+    let connected = ClientBootstrap(group: eventLoop)
       .connectTimeout(connectTimeout)
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.socketOption(.so_keepalive), value: 1)
@@ -44,6 +52,13 @@ final class SocketConnector: UpstreamConnector {
         }
         return channel
       }
+    connected.whenComplete { result in
+      switch result {
+      case .success(let channel): channel.closeFuture.whenComplete { _ in budget.leaveUpstream() }
+      case .failure: budget.leaveUpstream()
+      }
+    }
+    return connected
   }
 
   /// RFC 6066 §3: an address is no server name.

@@ -16,6 +16,7 @@ import NIOSSL
 enum UpstreamFaults {
   /// The connection could not be made.
   static func connecting(to upstream: Upstream, _ error: any Error) -> ProxyFault {
+    if let fault = error as? ProxyFault { return fault }
     let place = "\(upstream.name) (\(upstream.authority))"
     if isTimeout(error) {
       return ProxyFault(

@@ -91,13 +91,16 @@ public final class Gateway: Service {
       }
     }
     let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
-    let settings = ProxySettings()
+    var settings = ProxySettings()
+    if let bound = configuration.maximumRequestBytes { settings.requestBytes = bound }
+    let budget = ConnectionBudget.ofThisProcess(clients: configuration.maximumConnections)
     let group = MultiThreadedEventLoopGroup.singleton
     let loops = try await ProxyLoops.make(
       group: group, director: try director(sink, requests),
-      connector: SocketConnector(tls: try tls(), connectTimeout: settings.connectTimeout), settings: settings)
+      connector: SocketConnector(
+        tls: try tls(), connectTimeout: settings.connectTimeout, budget: budget), settings: settings)
 
-    let app = application(state, loops, feed)
+    let app = application(state, loops, budget, feed)
     let drain = configuration.drainTimeout
     do {
       try await withGracefulShutdownHandler {
@@ -123,7 +126,7 @@ public final class Gateway: Service {
   }
 
   private func application(
-    _ state: GatewayState, _ loops: ProxyLoops, _ feed: LiveFeed
+    _ state: GatewayState, _ loops: ProxyLoops, _ budget: ConnectionBudget, _ feed: LiveFeed
   ) -> Application<RouterResponder<BasicRequestContext>> {
     let router = Router()
     router.add(middleware: LocalFaults())
@@ -140,7 +143,9 @@ public final class Gateway: Service {
     let configuration = self.configuration
     return Application(
       responder: router.buildResponder(),
-      server: HTTPServerBuilder { responder in ProxyServerChannel(loops: loops, responder: responder) },
+      server: HTTPServerBuilder { responder in
+        ProxyServerChannel(loops: loops, budget: budget, responder: responder)
+      },
       configuration: ApplicationConfiguration(
         address: .hostname(configuration.host, port: configuration.port), serverName: "holdfast",
         backlog: 1024),

@@ -180,8 +180,8 @@ private let okay = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     let choosing = try ChoosingBench()
     try choosing.bench.clientSends(String(choosing.post(body).dropLast(40)))
     choosing.bench.loop.advanceTime(by: .seconds(602))
-    #expect(try choosing.bench.clientReceived().hasPrefix("HTTP/1.1 400 "))
-    #expect(choosing.bench.tap.ends.map(\.outcome) == [.failed(.badRequest)])
+    #expect(try choosing.bench.clientReceived().hasPrefix("HTTP/1.1 408 "))
+    #expect(choosing.bench.tap.ends.map(\.outcome) == [.failed(.requestTimeout)])
     #expect(choosing.bench.proxy.heldBytes == 0)
   }
 }

@@ -195,7 +195,7 @@ private let streamHead =
     let bench = try RelayBench()
     try bench.clientSends("GET / HTTP/1.1\r\nHost:")
     bench.loop.advanceTime(by: .seconds(32))
-    #expect(try bench.clientReceived().hasPrefix("HTTP/1.1 400 "))
+    #expect(try bench.clientReceived().hasPrefix("HTTP/1.1 408 "))
     bench.loop.advanceTime(by: .seconds(10))
     #expect(!bench.client.isActive)
   }

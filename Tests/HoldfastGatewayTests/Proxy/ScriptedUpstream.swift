@@ -92,14 +92,24 @@ final class RelayBench {
   let client: EmbeddedChannel
   let settings: ProxySettings
 
-  init(settings: ProxySettings = ProxySettings()) throws {
+  init(settings: ProxySettings = ProxySettings(), admission: ConnectionBudget.Admission = .welcome) throws {
     self.settings = settings
     connector = ScriptedConnector(loop: loop)
     proxy = ProxyLoop(eventLoop: loop, director: director, connector: connector, settings: settings)
-    client = EmbeddedChannel(loop: loop)
-    try client.pipeline.syncOperations.addHandler(ClientConnection(loop: proxy))
-    client.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 2), promise: nil)
+    client = try Self.connect(to: proxy, on: loop, admission)
   }
+
+  private static func connect(
+    to proxy: ProxyLoop, on loop: EmbeddedEventLoop, _ admission: ConnectionBudget.Admission
+  ) throws -> EmbeddedChannel {
+    let channel = EmbeddedChannel(loop: loop)
+    try channel.pipeline.syncOperations.addHandler(ClientConnection(loop: proxy, admission: admission))
+    channel.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 2), promise: nil)
+    return channel
+  }
+
+  /// Another client's connection to the same gateway.
+  func anotherClient() throws -> EmbeddedChannel { try Self.connect(to: proxy, on: loop, .welcome) }
 
   /// The tap of the last exchange.
   var tap: RecordingTap { director.taps[director.taps.count - 1] }
