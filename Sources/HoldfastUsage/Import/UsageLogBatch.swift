@@ -32,6 +32,13 @@ package struct UsageLogBatch: Sendable {
     rows[place] = rows[place].taking(log: row)
   }
 
+  /// Forgets the last rows, but for so many.
+  mutating func giveBack(to count: Int) {
+    while rows.count > count {
+      if let uid = rows.removeLast().uid { places[uid] = nil }
+    }
+  }
+
   /// Notes what was not taken, and why.
   mutating func refuse(_ reason: String) {
     faults.append(UsageLogFault(file: "", line: line, reason: reason))

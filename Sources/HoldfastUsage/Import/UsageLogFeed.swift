@@ -9,7 +9,7 @@ struct UsageLogSlice: Sendable {
   var files = 0
   var filesUnchanged = 0
   var incomplete = 0
-  /// Requests that earlier readings of these files have told of.
+  /// Requests that earlier readings of these files have told of, which are not read again.
   var known: Int64 = 0
 
   var rows: Int { pieces.reduce(0) { $0 + $1.rows.count } }
@@ -65,7 +65,6 @@ final class UsageLogFeed: @unchecked Sendable {
     while let place = places.popFirst() {
       slice.files += 1
       let mark = marks[place.path].flatMap { $0.format == place.format ? $0 : nil }
-      slice.known += mark?.rows ?? 0
       let stamp =
         place.format == .opencode ? OpenCodeUsageReader.stamp(place.path) : FileWriteStamp(path: place.path)
       if let mark, let stamp, mark.modified != 0,
@@ -74,10 +73,13 @@ final class UsageLogFeed: @unchecked Sendable {
             device: mark.device, inode: mark.inode, size: mark.size, modified: mark.modified)
       {
         slice.filesUnchanged += 1
+        slice.known += mark.rows
         continue
       }
       do {
-        return (place, try UsageLogFile.open(place, mark))
+        let file = try UsageLogFile.open(place, mark)
+        slice.known += file.carried
+        return (place, file)
       } catch {
         slice.faults.append(UsageLogFault(file: place.path, reason: Self.reason(error)))
       }

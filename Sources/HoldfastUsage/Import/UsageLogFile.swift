@@ -5,6 +5,9 @@ import HoldfastEngine
 
 /// Reads one file of a program's, from where it was left, in pieces; used by one thread at a time. Blocks.
 protocol UsageLogReadable: AnyObject {
+  /// How many requests were read of it before, of those that stand before the place where reading goes on.
+  var carried: Int64 { get }
+
   /// Reads on, up to about so many requests.
   func next(most rows: Int) throws -> UsageLogFile.Read
 }
@@ -50,6 +53,9 @@ final class UsageLogLines: UsageLogReadable {
   private var parser: any UsageLineParser
   private var mark: UsageLogMark
   private var tape = JSONTape()
+  /// The line in ``tape`` was read, and is the first of the next piece.
+  private var isHeld = false
+  let carried: Int64
 
   /// How many bytes a piece has at most: prompts between two requests can be long.
   private static let longestPiece: Int64 = 16 << 20
@@ -73,6 +79,7 @@ final class UsageLogLines: UsageLogReadable {
     guard let stamp = reader.stamp else { throw LineReader.error(place.path, EIO) }
     (mark.device, mark.inode, mark.size, mark.modified) = (stamp.device, stamp.inode, stamp.size, 0)
     (file, self.stamp, self.parser, self.mark) = (reader, stamp, parser, mark)
+    carried = mark.rows
   }
 
   private static func goesOn(_ reader: LineReader, _ mark: UsageLogMark) -> Bool {
@@ -95,11 +102,19 @@ final class UsageLogLines: UsageLogReadable {
     return decode(parser)
   }
 
+  /// A piece ends before the line that begins one request too many: the lines of a request are not torn apart.
   func next(most rows: Int) throws -> UsageLogFile.Read {
     var batch = UsageLogBatch()
     var isLast = false
     let end = file.offset + Self.longestPiece
-    loop: while batch.rows.count < rows, batch.faults.count < 1000, file.offset < end {
+    loop: while batch.faults.count < 1000, file.offset < end || isHeld {
+      if isHeld {
+        isHeld = false
+        batch.line = file.number
+        parser.take(tape, into: &batch)
+        (mark.offset, mark.line) = (file.offset, file.number)
+        continue
+      }
       let line = try file.next(into: &tape.bytes)
       batch.line = file.number
       switch line {
@@ -119,7 +134,13 @@ final class UsageLogLines: UsageLogReadable {
           batch.refuse("The line is no JSON object.")
           break
         }
+        let (count, before) = (batch.rows.count, parser)
         parser.take(tape, into: &batch)
+        if count >= rows, batch.rows.count > count {
+          batch.giveBack(to: count)
+          (parser, isHeld) = (before, true)
+          break loop
+        }
       }
       (mark.offset, mark.line) = (file.offset, file.number)
     }
@@ -136,6 +157,7 @@ final class UsageLogDocument: UsageLogReadable {
   private let place: UsageLogPlace
   private let parser: any UsageDocumentParser
   private let generation: Int64
+  let carried: Int64 = 0
 
   init(_ place: UsageLogPlace, _ parser: any UsageDocumentParser, _ known: UsageLogMark?) {
     (self.place, self.parser, generation) = (place, parser, (known?.generation ?? 0) + 1)

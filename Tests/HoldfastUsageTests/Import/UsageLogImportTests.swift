@@ -105,6 +105,26 @@ struct UsageLogImportTests {
     await ledger.close()
   }
 
+  @Test("the lines of a request are landed at once, however small the pieces are")
+  func requestsAreNotTornApart() async throws {
+    let lines = (0..<300).flatMap { message in
+      [1, 2, 30].map { LogLines.claude("msg_\(message)", output: $0, request: "req_\(message)") }
+    }
+    try write(text(lines), to: log)
+    let ledger = try await SQLiteUsageLedger.open(home: home, for: .reporting)
+    var report = try await imported(ledger)
+    #expect((report.rowsNew, report.rowsMerged, report.rowsUnchanged) == (300, 0, 0))
+    report = try await imported(ledger)
+    #expect((report.rowsNew, report.rowsMerged, report.rowsUnchanged) == (0, 0, 300))
+    // Another file of the same: read anew, and told of once.
+    try FileManager.default.removeItem(atPath: log)
+    try write(text(lines), to: log)
+    report = try await imported(ledger)
+    #expect((report.rowsNew, report.rowsMerged, report.rowsUnchanged) == (0, 0, 300))
+    #expect(try await rows(ledger).allSatisfy { $0.outputTokens == 30 })
+    await ledger.close()
+  }
+
   @Test("a file that was replaced, cut off or written anew is read again, and nothing counts twice")
   func rewrittenFilesAreReadAgain() async throws {
     let ledger = try await SQLiteUsageLedger.open(home: home, for: .reporting)

@@ -110,6 +110,7 @@ final class OpenCodeUsageReader: UsageLogReadable {
   private var mark: UsageLogMark
   private var cursor = Cursor()
   private let stamp: FileWriteStamp
+  let carried: Int64
 
   /// - Throws: `StoreError` when there is no such file.
   init(_ place: UsageLogPlace, _ known: UsageLogMark?) throws {
@@ -126,6 +127,7 @@ final class OpenCodeUsageReader: UsageLogReadable {
       if let open = cursor.open, open <= cursor.time { self.cursor = Cursor(time: open - 1) }
       self.cursor.open = nil
     }
+    carried = mark.rows
     (mark.device, mark.inode, mark.size, mark.modified) = (stamp.device, stamp.inode, stamp.size, 0)
   }
 
