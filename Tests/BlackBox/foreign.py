@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other programs on the same database file: Python's own sqlite3 module and the sqlite3 shell."""
+"""Other programs on the same database file: Python's sqlite3 module, the sqlite3 shell. And a small disk."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 
 @contextmanager
@@ -47,3 +51,16 @@ def shell(path: Path, statement: str, patience: float = 60) -> str:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+@contextmanager
+def disk_of(megabytes: int, place: Path) -> Iterator[Path]:
+    """A file system of its own, in memory; where nobody may mount one, the test is skipped and says why."""
+    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
+        pytest.skip("mounting a disk needs root on Linux")
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
+    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode != 0:
+        pytest.skip(f"this machine lets nobody mount a disk: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

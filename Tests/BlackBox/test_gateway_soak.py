@@ -9,8 +9,6 @@ import contextlib
 import os
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from foreign import disk_of
 from program import PATIENCE, Daemon, Home, eventually
 from soak_load import Load, kind_of, upstream
 
@@ -36,16 +35,8 @@ OUTCOMES = {
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 1 GB."""
-    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
-        pytest.skip("mounting a disk needs root on Linux")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(disk)]
-    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode != 0:
-        pytest.skip(f"this machine lets nobody mount a disk: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with disk_of(1024, tmp_path / "disk") as disk:
+        yield disk
 
 
 @dataclass

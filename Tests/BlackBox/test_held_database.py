@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +15,7 @@ import pytest
 from conftest import providers
 from expectations import ANTHROPIC_HEADERS, assert_usage
 from fake_upstream import FakeUpstream
-from foreign import connected, integrity, write_lock_held
+from foreign import connected, disk_of, integrity, write_lock_held
 from program import Daemon, Home, eventually
 from raw_http import Connection, in_parallel
 from wire import PLAIN
@@ -235,16 +232,8 @@ def test_damage_in_a_page_met_by_a_report_shows_in_the_health_and_stops_writing_
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MB of its own."""
-    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
-        pytest.skip("mounting a small disk needs root on Linux")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)]
-    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode != 0:
-        pytest.skip(f"this machine lets nobody mount a small disk: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with disk_of(48, tmp_path / "disk") as disk:
+        yield disk
 
 
 def test_requests_go_on_with_a_full_disk_and_rows_arrive_when_there_is_room_G05(

@@ -15,25 +15,31 @@ extension SessionError: CodedError {}
 extension MailboxError: CodedError {}
 extension CatalogError: CodedError {}
 
-/// The stores of one promise, by name: for a name that is new an empty one, for another the same once more, as another
-/// process would have it.
-struct StoreTrial<Store: Sendable>: Sendable {
+/// Where the stores of a suite come from.
+struct StoreSource<Store: Sendable>: Sendable {
+  /// For a name that is new an empty one, for another the same once more, as another process would have it.
   let open: @Sendable (_ name: String) async throws -> Store
   /// Keeps a store that was opened from being written, as another program's transaction does, until what it returns is
   /// called.
   let hold: @Sendable (_ name: String) async throws -> @Sendable () async throws -> Void
+  let close: @Sendable (Store) async -> Void
+}
+
+/// The stores of one promise, by name.
+struct StoreTrial<Store: Sendable>: Sendable {
+  let source: StoreSource<Store>
   let opened = Monitor<[Store]>([])
 
   /// Opens a store; it is closed with the trial.
   func store(_ name: String = "one") async throws -> Store {
-    let store = try await open(name)
+    let store = try await source.open(name)
     opened.withLock { $0.append(store) }
     return store
   }
 
   /// Does something while the store cannot be written.
   func whileHeld(_ name: String = "one", _ body: () async throws -> Void) async throws {
-    let release = try await hold(name)
+    let release = try await source.hold(name)
     try await finishing(release, body)
   }
 }
@@ -54,6 +60,27 @@ func finishing(_ end: () async throws -> Void, _ body: () async throws -> Void) 
 protocol StoreConformance: Sendable {
   /// What the stores refuse with.
   associatedtype Refusal: CodedError
+}
+
+/// A suite whose stores are opened by name.
+protocol NamedStoreConformance: StoreConformance {
+  /// What is asked.
+  associatedtype Store: Sendable
+  var source: StoreSource<Store> { get }
+}
+
+extension NamedStoreConformance {
+  typealias Trial = StoreTrial<Store>
+
+  /// Runs a promise, and closes what it opened, whether it is kept or not.
+  func trial(_ body: (Trial) async throws -> Void) async throws {
+    let trial = Trial(source: source)
+    try await finishing {
+      for store in trial.opened.withLock({ $0 }) { await source.close(store) }
+    } _: {
+      try await body(trial)
+    }
+  }
 }
 
 extension StoreConformance {

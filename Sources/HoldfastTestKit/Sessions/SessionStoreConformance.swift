@@ -13,7 +13,7 @@ public import HoldfastSessions
 ///   try await SessionStoreConformance(open: open, hold: hold).orderIsThatOfAcknowledgement()
 /// }
 /// ```
-public struct SessionStoreConformance: StoreConformance {
+public struct SessionStoreConformance: NamedStoreConformance {
   typealias Refusal = SessionError
 
   /// Opens the store of a name: for a name that is new an empty one, for another the same once more, as another
@@ -23,24 +23,11 @@ public struct SessionStoreConformance: StoreConformance {
   /// returns is called.
   public typealias Holding = @Sendable (_ name: String) async throws -> @Sendable () async throws -> Void
 
-  private let opening: Opening
-  private let holding: Holding
+  let source: StoreSource<any SessionStore>
 
   /// The promises, to be asked of the stores that `open` opens.
   public init(open: @escaping Opening, hold: @escaping Holding) {
-    (opening, holding) = (open, hold)
-  }
-
-  typealias Trial = StoreTrial<any SessionStore>
-
-  /// Runs a promise, and closes what it opened, whether it is kept or not.
-  func trial(_ body: (Trial) async throws -> Void) async throws {
-    let trial = Trial(open: opening, hold: holding)
-    try await finishing {
-      for store in trial.opened.withLock({ $0 }) { await store.close() }
-    } _: {
-      try await body(trial)
-    }
+    source = StoreSource(open: open, hold: hold) { await $0.close() }
   }
 }
 

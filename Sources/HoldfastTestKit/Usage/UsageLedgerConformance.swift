@@ -9,7 +9,7 @@ extension UsageError: CodedError {}
 ///
 /// A method is a promise: it returns when it is kept and throws ``BrokenPromise`` when it is not. Each wants ledgers
 /// that nothing has been written to, so make one of these for each.
-public struct UsageLedgerConformance: StoreConformance {
+public struct UsageLedgerConformance: NamedStoreConformance {
   typealias Refusal = UsageError
 
   /// Opens the ledger of a name: for a name that is new an empty one, for another the same once more, as another process
@@ -19,24 +19,11 @@ public struct UsageLedgerConformance: StoreConformance {
   /// called.
   public typealias Holding = @Sendable (_ name: String) async throws -> @Sendable () async throws -> Void
 
-  private let opening: Opening
-  private let holding: Holding
+  let source: StoreSource<any UsageLedger>
 
   /// The promises, to be asked of the ledgers that `open` opens.
   public init(open: @escaping Opening, hold: @escaping Holding) {
-    (opening, holding) = (open, hold)
-  }
-
-  typealias Trial = StoreTrial<any UsageLedger>
-
-  /// Runs a promise, and closes what it opened, whether it is kept or not.
-  func trial(_ body: (Trial) async throws -> Void) async throws {
-    let trial = Trial(open: opening, hold: holding)
-    try await finishing {
-      for ledger in trial.opened.withLock({ $0 }) { await ledger.close() }
-    } _: {
-      try await body(trial)
-    }
+    source = StoreSource(open: open, hold: hold) { await $0.close() }
   }
 
   // MARK: Accepting
