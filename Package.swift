@@ -125,8 +125,8 @@ let package = Package(
     .target(
       name: "HoldfastTestKit",
       dependencies: [
-        "CHoldfast", "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastCatalog", "HoldfastMailbox",
-        grdb, sqlite,
+        "CHoldfast", "HoldfastEngine", "HoldfastUsage", "HoldfastSessions", "HoldfastCatalog",
+        "HoldfastMailbox", grdb, sqlite,
       ],
       swiftSettings: house),
     // The program that tests run as their other processes.

@@ -22,7 +22,7 @@ enum LedgerAlteration: String, CaseIterable, Sendable {
     case .pricesUnknown, .hidesErrors: { try await $0.unknownIsNotZero() }
     case .flushIsNoBarrier: { try await $0.aFlushIsABarrier() }
     case .waitsInSilence: { try await $0.rowsAreAcceptedWhileItIsHeld() }
-    case .closeForgets, .takesAfterTheEnd: { try await $0.closingLandsWhatWasAccepted() }
+    case .closeForgets, .takesAfterTheEnd: { try await $0.closingLosesNothing() }
     case .endIsIncluded, .ignoresTheZone, .respellsNone: { try await $0.reportsAreThoseOfTheRows() }
     case .cheapestFirst, .ignoresTheLimit: { try await $0.linesAreOrderedAndLimited() }
     case .logsCountTwice: { try await $0.aLogLandsOnce() }

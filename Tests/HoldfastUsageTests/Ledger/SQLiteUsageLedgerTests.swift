@@ -103,6 +103,14 @@ struct SQLiteUsageLedgerTests {
         == "old-- newgroq=200only")
   }
 
+  @Test("closing right after the first rows waits for the file to open, and lands them")
+  func closingLandsWhatWasAccepted_B09() async throws {
+    let ledger = try await SQLiteUsageLedger.open(home: home)
+    for number in 0..<200 { try ledger.accept(row("u\(number)")) }
+    await ledger.close(within: .seconds(600))
+    #expect(try ForeignConnection(path).text("SELECT count(*) FROM usage") == "200")
+  }
+
   @Test("the same uid again changes nothing")
   func sameUidIsCountedOnce() async throws {
     let ledger = try await SQLiteUsageLedger.open(home: home)
