@@ -28,6 +28,8 @@ public final class HTTPModelSource: ModelSource {
     configuration.redirectConfiguration = .disallow
     configuration.timeout.connect = .seconds(10)
     configuration.httpVersion = .http1Only
+    // What is asked of providers is written here, and no tracing header is added to it.
+    configuration.tracing.tracer = nil
     // Inflated here, no faster than it is read: the client's own inflater would hold all that a piece inflates to.
     configuration.decompression = .disabled
     configuration.connectionPool.retryConnectionEstablishment = false

@@ -16,10 +16,14 @@ import Hummingbird
 struct APIRoutes {
   let state: GatewayState
   let feed: LiveFeed
+  let telemetry: RequestTelemetry
+  let registry: MetricRegistry?
 
   func add(to router: Router<BasicRequestContext>) {
     let state = self.state
     let feed = self.feed
+    let telemetry = self.telemetry
+    let registry = self.registry
     router.get("/health") { _, _ in APIAnswer.json(#"{"status":"ok"}"#) }
     router.get("/ready") { _, _ in
       state.isStopping
@@ -29,7 +33,9 @@ struct APIRoutes {
     router.get("/api/status") { _, _ in try APIAnswer.json(await state.status()) }
     UsageRoutes(ledger: state.ledger).add(to: router)
     router.get("/metrics") { _, _ in
-      Response(
+      // What has ended is in the answer.
+      telemetry.emitQueued()
+      return Response(
         status: .ok,
         headers: APIAnswer.fields + [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
         body: ResponseBody(
@@ -38,7 +44,8 @@ struct APIRoutes {
               state.metrics.snapshot, ledger: await state.ledger.status(),
               sessions: await state.sessions?.status(), backups: state.backups?.snapshot,
               state: await state.state?.status(), mailboxes: await state.mailboxes(),
-              live: (feed.running, feed.counts), home: state.home))))
+              live: (feed.running, feed.counts), telemetryDropped: telemetry.dropped, registry: registry,
+              home: state.home))))
     }
   }
 }

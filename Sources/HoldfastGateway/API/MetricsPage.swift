@@ -11,7 +11,8 @@ enum MetricsPage {
   static func text(
     _ snapshot: GatewayMetrics.Snapshot, ledger: UsageLedgerStatus, sessions: ServedSessions.Status? = nil,
     backups: BackupProgress.Snapshot? = nil, state: StateStoreStatus? = nil, mailboxes: MailboxTotals? = nil,
-    live: (running: Int, feed: LiveFeed.Counts)? = nil, home: String
+    live: (running: Int, feed: LiveFeed.Counts)? = nil, telemetryDropped: UInt64? = nil,
+    registry: MetricRegistry? = nil, home: String
   ) -> String {
     var page = Page()
     page.family(
@@ -75,7 +76,29 @@ enum MetricsPage {
     if let backups { page.add(backups) }
     if let state { page.add(state) }
     if let mailboxes { page.add(mailboxes) }
+    if let telemetryDropped {
+      page.counter(
+        "holdfast_telemetry_dropped_total",
+        "Requests whose metrics and span were not emitted: too many waited.",
+        Double(telemetryDropped))
+    }
+    if let registry { page.text += registry.prometheusText() }
     return page.text
+  }
+
+  /// A label's value: backslash, quote and line feed are escaped; other control characters are dropped.
+  static func escaped(_ value: String) -> String {
+    var out = ""
+    for scalar in value.unicodeScalars {
+      switch scalar {
+      case "\\": out += "\\\\"
+      case "\"": out += "\\\""
+      case "\n": out += "\\n"
+      case _ where scalar.value < 0x20 || scalar.value == 0x7F: continue
+      default: out.unicodeScalars.append(scalar)
+      }
+    }
+    return out
   }
 
   private struct Page {
@@ -88,7 +111,7 @@ enum MetricsPage {
     mutating func sample(_ name: String, _ labels: [(String, String)], _ value: Double) {
       text += name
       if !labels.isEmpty {
-        text += "{" + labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",") + "}"
+        text += "{" + labels.map { "\($0)=\"\(MetricsPage.escaped($1))\"" }.joined(separator: ",") + "}"
       }
       text +=
         " " + (value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)) + "\n"
@@ -220,21 +243,6 @@ enum MetricsPage {
         sample(name + "_sum", [("provider", provider)], histogram.sum)
         sample(name + "_count", [("provider", provider)], Double(histogram.count))
       }
-    }
-
-    /// A label's value: backslash, quote and line feed are escaped; other control characters are dropped.
-    static func escaped(_ value: String) -> String {
-      var out = ""
-      for scalar in value.unicodeScalars {
-        switch scalar {
-        case "\\": out += "\\\\"
-        case "\"": out += "\\\""
-        case "\n": out += "\\n"
-        case _ where scalar.value < 0x20 || scalar.value == 0x7F: continue
-        default: out.unicodeScalars.append(scalar)
-        }
-      }
-      return out
     }
   }
 }

@@ -22,6 +22,8 @@ struct ConfigFile {
   var usageRetentionDays: Int?
   var watchedLogs: [UsageLogFormat] = []
   var budgets: [BudgetPlan] = []
+  /// Where telemetry is sent.
+  var telemetry: OTLPConfiguration.Section?
   /// What is under `supervise`, which is read where the home is known.
   var supervise: Node?
 
@@ -86,13 +88,14 @@ struct ConfigFile {
         }
       case "imports": file.watchedLogs = try imports(value)
       case "budgets": file.budgets = try budgets(value)
+      case "telemetry": file.telemetry = try telemetry(value)
       case "supervise": file.supervise = value
       default:
         throw unknown(
           key, in: "the file",
           known: [
             "providers", "defaults", "auth", "server", "backup", "capture", "usage", "imports", "budgets",
-            "supervise",
+            "supervise", "telemetry",
           ])
       }
     }

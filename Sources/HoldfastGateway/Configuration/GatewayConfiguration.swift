@@ -42,6 +42,8 @@ public struct GatewayConfiguration: Sendable {
   public var watchedLogs: [UsageLogFormat] = []
   /// How much may be spent on what.
   public var budgets: [BudgetPlan] = []
+  /// What is said of telemetry; the environment stands over it (``OTLPConfiguration``).
+  public var telemetry: OTLPConfiguration.Section?
   /// The workers it runs and watches; nil for none.
   public var supervise: SupervisorConfiguration?
   /// A file of certificate authorities to trust instead of the system's.
@@ -91,6 +93,7 @@ extension GatewayConfiguration {
       configuration.prices = file.prices
       configuration.backup = file.backup.plan(home: home, userHome: environment["HOME"])
       configuration.capture = file.capture
+      configuration.telemetry = file.telemetry
       configuration.usageRetentionDays = file.usageRetentionDays
       configuration.watchedLogs = file.watchedLogs
       configuration.budgets = file.budgets

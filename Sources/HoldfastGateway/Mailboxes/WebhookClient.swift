@@ -19,6 +19,8 @@ public final class WebhookClient: Sendable {
     configuration.timeout.connect = .seconds(10)
     // What fails is tried again by whoever delivers, who counts it.
     configuration.connectionPool.retryConnectionEstablishment = false
+    // A message's own headers are all it carries.
+    configuration.tracing.tracer = nil
     if let certificateFile {
       var tls = TLSConfiguration.makeClientConfiguration()
       tls.trustRoots = .file(certificateFile)

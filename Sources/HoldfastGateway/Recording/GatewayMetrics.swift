@@ -89,11 +89,20 @@ final class LedgerSink: UsageSink {
   private let ledger: any UsageLedger
   private let metrics: GatewayMetrics
   private let refusals: RefusalLog
+  private let telemetry: RequestTelemetry?
 
-  init(ledger: any UsageLedger, metrics: GatewayMetrics, refusals: RefusalLog) {
+  init(
+    ledger: any UsageLedger, metrics: GatewayMetrics, refusals: RefusalLog, telemetry: RequestTelemetry? = nil
+  ) {
     self.ledger = ledger
+    self.telemetry = telemetry
     self.metrics = metrics
     self.refusals = refusals
+  }
+
+  func record(_ row: UsageRow, of end: ExchangeEnd, _ traits: RequestTraits) {
+    record(row, of: end)
+    telemetry?.note(row, of: end, traits)
   }
 
   func record(_ row: UsageRow, of end: ExchangeEnd) {

@@ -9,6 +9,12 @@ import NIOCore
 protocol UsageSink: Sendable {
   /// Takes the row of a finished exchange.
   func record(_ row: UsageRow, of end: ExchangeEnd)
+  /// The same, with what the row does not keep.
+  func record(_ row: UsageRow, of end: ExchangeEnd, _ traits: RequestTraits)
+}
+
+extension UsageSink {
+  func record(_ row: UsageRow, of end: ExchangeEnd, _ traits: RequestTraits) { record(row, of: end) }
 }
 
 /// Reads an exchange's usage out of its copy and makes the one row of it.
@@ -135,7 +141,10 @@ final class UsageTap: ExchangeTap {
     row.route = end.route?.path
     row.decision = end.route?.reason
     self.row = row
-    sink.record(row, of: end)
+    sink.record(
+      row, of: end,
+      RequestTraits(
+        model: peek.model, traceparent: request.first(.traceparent), tracestate: request.first(.tracestate)))
     showLive()
     if let live { requests?.end(live, row) }
   }

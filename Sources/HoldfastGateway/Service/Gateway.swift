@@ -26,6 +26,7 @@ public final class Gateway: Service {
   private let stateStore: (any StateStore)?
   private let catalog: ServedCatalog?
   private let budgets: BudgetWatch?
+  private let registry: MetricRegistry?
   private let logger: Logger
   private let onListening: @Sendable (_ host: String, _ port: Int) -> Void
 
@@ -42,12 +43,13 @@ public final class Gateway: Service {
   ///   - catalog: what the providers offer, run by the caller; nil when every request without a provider goes to the
   ///     default one.
   ///   - budgets: what may be spent, run by the caller; nil when anything may.
+  ///   - registry: what swift-metrics was bootstrapped with, to be shown at `/metrics`; nil when it is elsewhere.
   ///   - onListening: called once connections are accepted.
   public init(
     configuration: GatewayConfiguration, ledger: any UsageLedger, lock: DaemonLock? = nil,
     sessions: ServedSessions? = nil, mailboxes: (any MailboxStore)? = nil, backups: BackupProgress? = nil,
     state: (any StateStore)? = nil, catalog: ServedCatalog? = nil, budgets: BudgetWatch? = nil,
-    logger: Logger,
+    registry: MetricRegistry? = nil, logger: Logger,
     onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
   ) {
     self.configuration = configuration
@@ -59,6 +61,7 @@ public final class Gateway: Service {
     stateStore = state
     self.catalog = catalog
     self.budgets = budgets
+    self.registry = registry
     self.logger = logger
     self.onListening = onListening
   }
@@ -90,17 +93,29 @@ public final class Gateway: Service {
         try await budgets.look()
       }
     }
-    let sink = LedgerSink(ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger))
+    let telemetry = RequestTelemetry(
+      servers: Dictionary(
+        configuration.providers.map {
+          ($0.name, RequestTelemetry.Server(host: $0.baseURL.host, port: $0.baseURL.port))
+        }, uniquingKeysWith: { first, _ in first }))
+    let sink = LedgerSink(
+      ledger: ledger, metrics: metrics, refusals: RefusalLog(logger: logger),
+      telemetry: telemetry)
     var settings = ProxySettings()
     if let bound = configuration.maximumRequestBytes { settings.requestBytes = bound }
     let budget = ConnectionBudget.ofThisProcess(clients: configuration.maximumConnections)
+    let emitting = Task { await telemetry.run() }
+    defer {
+      emitting.cancel()
+      telemetry.emitQueued()
+    }
     let group = MultiThreadedEventLoopGroup.singleton
     let loops = try await ProxyLoops.make(
       group: group, director: try director(sink, requests),
       connector: SocketConnector(
         tls: try tls(), connectTimeout: settings.connectTimeout, budget: budget), settings: settings)
 
-    let app = application(state, loops, budget, feed)
+    let app = application(state, loops, budget, feed, telemetry)
     let drain = configuration.drainTimeout
     do {
       try await withGracefulShutdownHandler {
@@ -126,11 +141,12 @@ public final class Gateway: Service {
   }
 
   private func application(
-    _ state: GatewayState, _ loops: ProxyLoops, _ budget: ConnectionBudget, _ feed: LiveFeed
+    _ state: GatewayState, _ loops: ProxyLoops, _ budget: ConnectionBudget, _ feed: LiveFeed,
+    _ telemetry: RequestTelemetry
   ) -> Application<RouterResponder<BasicRequestContext>> {
     let router = Router()
     router.add(middleware: LocalFaults())
-    APIRoutes(state: state, feed: feed).add(to: router)
+    APIRoutes(state: state, feed: feed, telemetry: telemetry, registry: registry).add(to: router)
     LiveRoutes(feed: feed).add(to: router)
     if let sessions { SessionRoutes(sessions: sessions).add(to: router) }
     if let mailboxes { MailboxRoutes(mailboxes: mailboxes).add(to: router) }

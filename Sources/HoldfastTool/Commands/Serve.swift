@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import CoreMetrics
 import HoldfastCatalog
 import HoldfastGateway
 import HoldfastMailbox
 import HoldfastUsage
+import Instrumentation
 import Logging
 import ServiceLifecycle
 import UnixSignals
@@ -82,6 +84,13 @@ struct Serve: AsyncParsableCommand {
       ProcessInfo.processInfo.environment)
 
     Log.bootstrap()
+    let otlp = try OTLPConfiguration.resolve(
+      configuration.telemetry, environment: ProcessInfo.processInfo.environment,
+      version: Version.text)
+    let registry = MetricRegistry()
+    MetricsSystem.bootstrap(registry)
+    let spans = otlp?.traces == nil ? nil : otlp.map { SpanCollector(ratio: $0.ratio) }
+    if let spans { InstrumentationSystem.bootstrap(spans) }
     Process.raiseFileLimit()
     let lock = try DaemonLock.acquire(home: home.path)
     let ledger = try await SQLiteUsageLedger.open(home: home.path, rates: rates)
@@ -129,7 +138,7 @@ struct Serve: AsyncParsableCommand {
         teller: BudgetTeller(configuration.budgets, webhooks: webhooks, directory: home.path), logger: logger)
     let gateway = Gateway(
       configuration: configuration, ledger: ledger, lock: lock, sessions: sessions, mailboxes: mailboxes,
-      backups: backups?.progress, state: state, catalog: catalog, budgets: budgets,
+      backups: backups?.progress, state: state, catalog: catalog, budgets: budgets, registry: registry,
       logger: logger
     ) { host, port in
       let literal = host.contains(":") ? "[\(host)]" : host
@@ -137,10 +146,16 @@ struct Serve: AsyncParsableCommand {
       // Whoever started it may not read this; the daemon serves all the same.
       _ = Console.tryPrint(isJSON ? #"{"listening":"\#(url)"}"# : "holdfast listening on \(url)")
     }
+    let exporter = otlp.map {
+      OTLPExporter(
+        $0, registry: registry, collector: spans ?? SpanCollector(),
+        certificateFile: configuration.certificateFile, logger: logger)
+    }
     // Stopped in the reverse order: first the gateway, then the stores it writes to.
     typealias Member = ServiceGroupConfiguration.ServiceConfiguration
     let stores: [(any Service)?] = [
-      LedgerService(ledger: ledger, logger: logger), sessions, catalog, budgets,
+      // Last of all, so that it has the last requests' spans.
+      exporter, LedgerService(ledger: ledger, logger: logger), sessions, catalog, budgets,
     ]
     let others: [(any Service)?] = [
       schedules, pruner, retention, logs, backups, delivery,

@@ -149,6 +149,8 @@ struct FieldName: Sendable, ExpressibleByStringLiteral {
   static let contentEncoding: FieldName = "content-encoding"
   static let requestID: FieldName = "request-id"
   static let xRequestID: FieldName = "x-request-id"
+  static let traceparent: FieldName = "traceparent"
+  static let tracestate: FieldName = "tracestate"
 }
 
 extension FieldRole {
