@@ -73,6 +73,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory, upstream: FakeUpstream) -> 
     home.configure(
         providers=providers(upstream),
         supervise={"workers": {"writer/one": {"command": python_worker(ANSWERING)}}},
+        budgets=[
+            {"name": "plenty", "limit": 1000, "period": "month"},
+            {"name": "dear", "scope": {"model": "claude-opus-4-8"}, "limit": 0.01, "action": "warn"}
+            | {"period": "month"},
+        ],
     )
     text = "\n".join(json.dumps({k: v for k, v in row.items() if v is not None}) for row in rows())
     home.run("usage", "record", "--jsonl", "-", stdin=text)
@@ -97,7 +102,7 @@ def settled(page: Page) -> None:
     """The overview shows its numbers and hears events."""
     until(page, "its numbers", "() => !document.querySelector('#cards').classList.contains('waiting')")
     until(page, "where it went", "() => document.querySelector('#parts').rows.length > 1")
-    until(page, "word of the daemon", "() => document.querySelector('#live').classList.contains('ok')")
+    until(page, "word of the daemon", "() => document.querySelector('#live').matches('.ok, .degraded')")
 
 
 def test_it_is_painted_at_once_and_asks_nobody_else(
@@ -288,6 +293,19 @@ def test_a_request_is_seen_while_it_streams_and_when_it_has_ended(
         # The row has landed, and the numbers were asked for again because the daemon said so.
         expect(page.locator("#k-requests")).to_have_text("106")
         assert len([url for url in seen.asked if "/api/usage/overview" in url]) > len(before)
+
+
+def test_budgets_show_how_far_they_are_used(browser: Browser, filled: Daemon) -> None:
+    with visit(browser, filled) as seen:
+        told = {budget["name"]: budget for budget in filled.json("/api/budgets")}
+        assert (told["plenty"]["state"], told["dear"]["state"]) == ("ok", "over")
+        plenty = seen.page.locator('#budgets [data-budget="plenty"]')
+        dear = seen.page.locator('#budgets [data-budget="dear"]')
+        expect(plenty.locator(".tag.ok")).to_contain_text("within")
+        expect(plenty).to_contain_text("of $1,000.00")
+        expect(dear.locator(".tag.over")).to_contain_text("over")
+        expect(dear).to_contain_text(f"${told['dear']['spent_microusd'] / 1e6:,.2f} of $0.01")
+        expect(dear).to_contain_text("model claude-opus-4-8")
 
 
 def test_an_idle_page_asks_for_nothing(browser: Browser, filled: Daemon) -> None:
