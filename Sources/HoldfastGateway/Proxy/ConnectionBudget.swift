@@ -28,11 +28,13 @@ final class ConnectionBudget: Sendable {
 
   /// Left to the stores, the spool, backups and whatever else the process opens.
   static let kept = 192
-  /// Connections above the bound that are answered before they are closed.
-  static let answered = 64
+  /// Most connections above the bound that are answered before they are closed.
+  static let mostAnswered = 64
 
   /// Most client connections that are served.
   let clients: Int
+  private let answered: Int
+  /// Clients' that are served, and upstreams'.
   private let everything: Int
   private let openClients = Atomic<Int>(0)
   private let openUpstreams = Atomic<Int>(0)
@@ -42,8 +44,9 @@ final class ConnectionBudget: Sendable {
   ///   - clients: a lower bound for clients' connections, where one is wanted.
   init(descriptors: Int, clients: Int? = nil) {
     let usable = max(min(descriptors, 1 << 16) - Self.kept, 24)
-    self.clients = min(clients ?? .max, max((usable - Self.answered) / 4 * 3, 16))
-    everything = usable
+    answered = min(Self.mostAnswered, usable / 8)
+    everything = usable - answered
+    self.clients = min(clients ?? .max, max(everything / 4 * 3, 16))
   }
 
   /// The bound for this process as it is now.
@@ -67,7 +70,7 @@ final class ConnectionBudget: Sendable {
   func admit() -> Admission {
     let count = openClients.add(1, ordering: .relaxed).newValue
     if count <= clients { return .welcome }
-    return count <= clients + Self.answered ? .turnedAway : .dropped
+    return count <= clients + answered ? .turnedAway : .dropped
   }
 
   func leave() { openClients.subtract(1, ordering: .relaxed) }
@@ -75,7 +78,8 @@ final class ConnectionBudget: Sendable {
   /// Counts a new connection to an upstream, where there is room for it; ``leaveUpstream()`` when it has ended.
   func admitUpstream() -> Bool {
     let count = openUpstreams.add(1, ordering: .relaxed).newValue
-    if count + openClients.load(ordering: .relaxed) <= everything { return true }
+    // Those that are turned away have a share of their own: they must not cost the others their upstreams.
+    if count + min(openClients.load(ordering: .relaxed), clients) <= everything { return true }
     leaveUpstream()
     return false
   }

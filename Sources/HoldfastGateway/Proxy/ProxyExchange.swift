@@ -469,7 +469,8 @@ final class ProxyExchange {
     guard client != nil else { return }
     upstream?.cancel()
     upstream = nil
-    if status == nil { fail(fault) } else { breakOff(.clientLeft) }
+    // One that is refused anyway is told why.
+    if status == nil { fail(refusal ?? fault) } else { breakOff(.clientLeft) }
   }
 
   /// Whether an answer has begun.

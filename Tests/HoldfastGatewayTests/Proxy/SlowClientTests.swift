@@ -247,9 +247,11 @@ private let local = "POST /local HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n
   }
 
   @Test func upstreamsGetWhatClientsLeave_G07() {
-    let budget = ConnectionBudget(descriptors: 232)
-    #expect((0..<16).allSatisfy { _ in budget.admit() == .welcome })
-    #expect((0..<24).allSatisfy { _ in budget.admitUpstream() })
+    let budget = ConnectionBudget(descriptors: 256)
+    #expect((0..<42).allSatisfy { _ in budget.admit() == .welcome })
+    // Whoever is turned away or dropped takes nothing of it.
+    #expect((0..<400).allSatisfy { _ in budget.admit() != .welcome })
+    #expect((0..<14).allSatisfy { _ in budget.admitUpstream() })
     #expect(!budget.admitUpstream())
     budget.leaveUpstream()
     #expect(budget.admitUpstream())
